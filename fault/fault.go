@@ -1,0 +1,90 @@
+// Package fault tells an error that somebody must mend from one that may pass,
+// so that a supervisor can tell them apart: exit 100 and exit 111, as
+// daemontools has them.
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// Exit codes of every program of the suite.
+const (
+	OK        = 0
+	MustMend  = 100 // permanent: somebody must change something
+	MayPass   = 111 // temporary: the same start may work later
+	maxReport = 4096
+)
+
+type fault struct {
+	error
+	temporary bool
+}
+
+func (f fault) Temporary() bool { return f.temporary }
+func (f fault) Unwrap() error   { return f.error }
+
+// Permanent is fmt.Errorf for an error that lasts until somebody acts.
+func Permanent(format string, args ...any) error {
+	return fault{fmt.Errorf(format, args...), false}
+}
+
+// Temporary is fmt.Errorf for an error that may pass by itself.
+func Temporary(format string, args ...any) error {
+	return fault{fmt.Errorf(format, args...), true}
+}
+
+// Code is the exit code for err: OK for nil, MustMend if any of its parts is
+// permanent, else MayPass. An error that says nothing of itself may pass: a
+// failed system call often does, and giving up for good would lose a guest.
+func Code(err error) int {
+	if err == nil {
+		return OK
+	}
+	for _, part := range Parts(err) {
+		var t interface{ Temporary() bool }
+		if errors.As(part, &t) && !t.Temporary() {
+			return MustMend
+		}
+	}
+	return MayPass
+}
+
+// Parts takes joined errors apart, in order. A single error is its own part.
+func Parts(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var parts []error
+	for _, e := range joined.Unwrap() {
+		parts = append(parts, Parts(e)...)
+	}
+	return parts
+}
+
+// Report writes "PROG: fatal: ..." for each part of err, a line each, and
+// returns the exit code. A nil err writes nothing.
+func Report(w io.Writer, prog string, err error) int {
+	for _, part := range Parts(err) {
+		fmt.Fprintf(w, "%s: fatal: %s\n", prog, Line(part.Error()))
+	}
+	return Code(err)
+}
+
+// Line makes s fit for one line of a log: what a guest's user or a damaged file
+// may have put in it can neither start a line of its own nor drive a terminal.
+func Line(s string) string {
+	if len(s) > maxReport {
+		s = s[:maxReport] + "..."
+	}
+	q := strconv.Quote(s)
+	q = strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+	return strings.ReplaceAll(q, `\\`, `\`)
+}

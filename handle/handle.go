@@ -1,0 +1,178 @@
+// Package handle reaches files by descriptor below a directory that may be
+// hostile. A file is opened once, with O_PATH, so that neither a fifo nor a
+// device nor a lease can hold us; it is judged by what that descriptor says; and
+// it is used through that descriptor. No symbolic link is followed and no path
+// leaves the directory (openat2(2), RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS).
+//
+// Do not use it for paths that the administrator gives and owns: those may well
+// be symbolic links.
+package handle
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+)
+
+// A Dir is a directory held open with O_PATH. Its name in messages is Path.
+type Dir struct {
+	Path string
+	fd   int
+}
+
+// OpenDir opens a directory that the administrator named; links are followed.
+func OpenDir(name string) (*Dir, error) {
+	fd, err := unix.Open(name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open directory", Path: name, Err: err}
+	}
+	return &Dir{name, fd}, nil
+}
+
+// Fd is the descriptor, for system calls that take one.
+func (d *Dir) Fd() int { return d.fd }
+
+// Close lets the directory go.
+func (d *Dir) Close() error { return unix.Close(d.fd) }
+
+// Real is the directory's absolute path without links, as the kernel knows it.
+func (d *Dir) Real() (string, error) {
+	return os.Readlink(procfd(d.fd))
+}
+
+// Join is the name of something below d in messages.
+func (d *Dir) Join(name string) string { return path.Join(d.Path, name) }
+
+// Dir opens a directory below d.
+func (d *Dir) Dir(name string) (*Dir, error) {
+	fd, err := openBeneath(d.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	if err != nil {
+		return nil, &os.PathError{Op: "open directory", Path: d.Join(name), Err: err}
+	}
+	return &Dir{d.Join(name), fd}, nil
+}
+
+// Open opens name below d without looking at what it is: a symbolic link, a
+// fifo or a device is returned as itself, to be refused by its Stat.
+func (d *Dir) Open(name string) (*File, error) {
+	fd, err := openBeneath(d.fd, name, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: d.Join(name), Err: err}
+	}
+	return newFile(fd, d.Join(name))
+}
+
+// Names lists the directory, unsorted, at most limit names of it.
+func (d *Dir) Names(limit int) ([]string, error) {
+	fd, err := unix.Openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "list", Path: d.Path, Err: err}
+	}
+	f := os.NewFile(uintptr(fd), d.Path)
+	defer f.Close()
+	names, err := f.Readdirnames(limit)
+	if len(names) == 0 && err != nil && err.Error() != "EOF" {
+		return nil, err
+	}
+	return names, nil
+}
+
+// A File is a file held open with O_PATH, with what the kernel said of it then.
+type File struct {
+	Path string
+	Stat unix.Stat_t
+	fd   int
+}
+
+// Open opens a path that the administrator named and owns; links are followed.
+func Open(name string) (*File, error) {
+	fd, err := unix.Open(name, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return newFile(fd, name)
+}
+
+func newFile(fd int, name string) (*File, error) {
+	f := &File{Path: name, fd: fd}
+	if err := unix.Fstat(fd, &f.Stat); err != nil {
+		unix.Close(fd)
+		return nil, &os.PathError{Op: "stat", Path: name, Err: err}
+	}
+	return f, nil
+}
+
+// Fd is the O_PATH descriptor.
+func (f *File) Fd() int { return f.fd }
+
+// Close lets the file go.
+func (f *File) Close() error { return unix.Close(f.fd) }
+
+// Kind names the file's type in the words of a message.
+func (f *File) Kind() string {
+	switch f.Stat.Mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return "a regular file"
+	case unix.S_IFDIR:
+		return "a directory"
+	case unix.S_IFLNK:
+		return "a symbolic link"
+	case unix.S_IFIFO:
+		return "a fifo"
+	case unix.S_IFSOCK:
+		return "a socket"
+	}
+	return "a device"
+}
+
+// Regular is nil for a regular file, else a permanent fault that says what it is.
+func (f *File) Regular() error {
+	if f.Stat.Mode&unix.S_IFMT == unix.S_IFREG {
+		return nil
+	}
+	return fault.Permanent("%s: is %s, not a regular file", f.Path, f.Kind())
+}
+
+// Reopen opens the very file that was judged, for reading or writing, with the
+// rights of the calling thread. It never waits: a lease that the file's owner
+// holds, which could keep root's open for 45 s, is a temporary fault at once.
+func (f *File) Reopen(flags int) (*os.File, error) {
+	fd, err := unix.Open(procfd(f.fd), flags|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.EAGAIN) {
+		return nil, fault.Temporary("%s: its owner holds a lease on it (see /proc/locks)", f.Path)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: f.Path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), f.Path), nil
+}
+
+// Same says whether both are one file: by device and inode, whatever the name.
+func (f *File) Same(o *unix.Stat_t) bool {
+	return f.Stat.Dev == o.Dev && f.Stat.Ino == o.Ino
+}
+
+// openBeneath is openat2 with a retry: EAGAIN means that something was renamed
+// during the walk, which a hostile user can keep up for ever.
+func openBeneath(dirfd int, name string, flags uint64) (int, error) {
+	how := unix.OpenHow{
+		Flags:   flags | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	for range 128 {
+		fd, err := unix.Openat2(dirfd, name, &how)
+		if err == unix.EAGAIN || err == unix.EINTR {
+			continue
+		}
+		return fd, err
+	}
+	return -1, fmt.Errorf("renamed again and again: %w", unix.EAGAIN)
+}
+
+func procfd(fd int) string { return "/proc/thread-self/fd/" + strconv.Itoa(fd) }

@@ -1,0 +1,108 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+	"uml/handle"
+)
+
+// readDir reads every file of dir/name in order of their names and hands each
+// one's lines to set. Every fault comes back with the file's path before it.
+func readDir(parent *handle.Dir, name string, set func(name string, lines []string) error, known func(string) bool) []error {
+	dir, err := parent.Dir(name)
+	if errors.Is(err, unix.ENOENT) {
+		return []error{fault.Permanent("%s: there is no such directory (mkdir it: one file a setting, none at all will do)", parent.Join(name))}
+	}
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return []error{fault.Permanent("%s: is not a directory", parent.Join(name))}
+	}
+	if err != nil {
+		return []error{err}
+	}
+	defer dir.Close()
+	return readFiles(dir, set, known)
+}
+
+func readFiles(dir *handle.Dir, set func(name string, lines []string) error, known func(string) bool) []error {
+	names, err := dir.Names(maxFiles + 1)
+	if err != nil {
+		return []error{err}
+	}
+	if len(names) > maxFiles {
+		return []error{fault.Permanent("%s: more than %d files, not a settings directory", dir.Path, maxFiles)}
+	}
+	slices.Sort(names)
+	var faults []error
+	for _, n := range names {
+		if !known(n) {
+			faults = append(faults, fault.Permanent("%s: %s", dir.Join(n), unknown(n)))
+			continue
+		}
+		lines, err := readLines(dir, n)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		for _, e := range fault.Parts(set(n, lines)) {
+			faults = append(faults, fault.Permanent("%s: %w", dir.Join(n), e))
+		}
+	}
+	return faults
+}
+
+func unknown(name string) string {
+	backup := strings.HasPrefix(name, ".") || strings.HasPrefix(name, "#")
+	for _, s := range []string{"~", ".bak", ".old", ".orig", ".swp", ".tmp", ".save"} {
+		backup = backup || strings.HasSuffix(name, s)
+	}
+	if backup {
+		return "is not a setting, but looks like an editor's copy of one (remove it)"
+	}
+	return "is not a setting (see uml-machine(5))"
+}
+
+// readLines is a setting's value: its lines without surrounding white space,
+// without empty and comment lines.
+func readLines(dir *handle.Dir, name string) ([]string, error) {
+	f, err := dir.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := f.Regular(); err != nil {
+		return nil, err
+	}
+	if f.Stat.Size > maxFile {
+		return nil, fault.Permanent("%s: is %d bytes, a setting is at most %d", f.Path, f.Stat.Size, maxFile)
+	}
+	r, err := f.Reopen(unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", f.Path, err)
+	}
+	if len(text) > maxFile {
+		return nil, fault.Permanent("%s: is over %d bytes", f.Path, maxFile)
+	}
+	return splitLines(string(text)), nil
+}
+
+func splitLines(text string) []string {
+	var lines []string
+	for l := range strings.Lines(text) {
+		if l = strings.TrimSpace(l); l != "" && l[0] != '#' {
+			lines = append(lines, l)
+		}
+	}
+	return lines
+}

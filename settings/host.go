@@ -1,0 +1,117 @@
+package settings
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"uml/handle"
+)
+
+// DefaultHostDir holds the host's own settings unless a flag says otherwise.
+const DefaultHostDir = "/etc/uml-run"
+
+// DefaultMachines is the machines root unless a flag says otherwise.
+const DefaultMachines = "/machines"
+
+// A Host is what all machines of a host share.
+type Host struct {
+	External    string        // interface towards the network; "": the one with the default route
+	MinUptime   time.Duration // no start before the host is up so long (paper 3.4)
+	StaggerLow  time.Duration // random wait after a stop-gap; both 0: none
+	StaggerHigh time.Duration
+	PingTimeout time.Duration
+	RetryDelay  time.Duration // wait of a failed start before it exits
+	Publish     bool          // each address on External; else a routing daemon's work
+	RadvdConf   string
+}
+
+// ReadHost reads the host's settings. A directory that is not there means that
+// every default holds.
+func ReadHost(name string) (*Host, error) {
+	h := &Host{
+		MinUptime:   120 * time.Second,
+		StaggerLow:  time.Second,
+		StaggerHigh: 600 * time.Second,
+		PingTimeout: time.Second,
+		RetryDelay:  15 * time.Second,
+		Publish:     true,
+		RadvdConf:   "/etc/radvd.conf",
+	}
+	dir, err := handle.OpenDir(name)
+	if errors.Is(err, unix.ENOENT) {
+		return h, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return h, errors.Join(readFiles(dir, h.set, knownHost)...)
+}
+
+func knownHost(name string) bool {
+	switch name {
+	case "external", "min-uptime", "stagger", "ping-timeout", "retry-delay", "publish", "radvd-conf":
+		return true
+	}
+	return false
+}
+
+func (h *Host) set(name string, lines []string) (err error) {
+	if len(lines) > 1 {
+		return fmt.Errorf("%d values, %q and more: this setting takes one", len(lines), lines[0])
+	}
+	if len(lines) == 0 {
+		if name == "stagger" {
+			h.StaggerLow, h.StaggerHigh = 0, 0
+			return nil
+		}
+		return fmt.Errorf("is empty, and cannot be none (remove the file for the default)")
+	}
+	v := lines[0]
+	switch name {
+	case "external":
+		h.External, err = v, checkInterface(v)
+	case "min-uptime":
+		h.MinUptime, err = parseTime(v, 0, 86400, time.Second)
+	case "stagger":
+		h.StaggerLow, h.StaggerHigh, err = parseStagger(v)
+	case "ping-timeout":
+		h.PingTimeout, err = parseTime(v, 10, 60000, time.Millisecond)
+	case "retry-delay":
+		h.RetryDelay, err = parseTime(v, 0, 3600, time.Second)
+	case "publish":
+		h.Publish = v == "proxy"
+		if v != "proxy" && v != "none" {
+			err = fmt.Errorf("%q is no way to publish (try proxy or none)", v)
+		}
+	case "radvd-conf":
+		h.RadvdConf = v
+		if !path.IsAbs(v) {
+			err = fmt.Errorf("%q is not an absolute path", v)
+		}
+	}
+	return err
+}
+
+func parseTime(s string, low, high int, unit time.Duration) (time.Duration, error) {
+	n, err := parseNumber(s, low, high)
+	return time.Duration(n) * unit, err
+}
+
+func parseStagger(s string) (low, high time.Duration, err error) {
+	if s == "0" {
+		return 0, 0, nil
+	}
+	l, h, _ := strings.Cut(s, "-")
+	low, err1 := parseTime(l, 0, 86400, time.Second)
+	high, err2 := parseTime(h, 0, 86400, time.Second)
+	if err1 != nil || err2 != nil || low > high {
+		return 0, 0, fmt.Errorf("%q is no range of seconds (try 1-600, or 0 for none)", s)
+	}
+	return low, high, nil
+}

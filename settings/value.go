@@ -1,0 +1,325 @@
+package settings
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Size counts bytes.
+type Size int64
+
+const (
+	kib Size = 1 << 10
+	mib Size = 1 << 20
+	gib Size = 1 << 30
+	tib Size = 1 << 40
+)
+
+// ParseSize reads a number with one of the units K, M, G, T (powers of 1024). A
+// bare number is refused: nobody gives a guest 64 bytes.
+func ParseSize(s string) (Size, error) {
+	fail := fmt.Errorf("%q is not a size (try 64M or 1G)", s)
+	if len(s) < 2 {
+		return 0, fail
+	}
+	var unit Size
+	switch s[len(s)-1] {
+	case 'k', 'K':
+		unit = kib
+	case 'm', 'M':
+		unit = mib
+	case 'g', 'G':
+		unit = gib
+	case 't', 'T':
+		unit = tib
+	default:
+		return 0, fail
+	}
+	n, err := strconv.ParseUint(s[:len(s)-1], 10, 63)
+	if err != nil || s[0] == '+' {
+		return 0, fail
+	}
+	if n > uint64(math.MaxInt64/unit) {
+		return 0, fmt.Errorf("%q is larger than any disc", s)
+	}
+	return Size(n) * unit, nil
+}
+
+// String is the shortest form that ParseSize reads back: "64M".
+func (s Size) String() string {
+	for _, u := range []struct {
+		size   Size
+		letter string
+	}{{tib, "T"}, {gib, "G"}, {mib, "M"}, {kib, "K"}} {
+		if s != 0 && s%u.size == 0 {
+			return strconv.FormatInt(int64(s/u.size), 10) + u.letter
+		}
+	}
+	return strconv.FormatInt(int64(s), 10)
+}
+
+// NetKind is how a machine reaches the network.
+type NetKind int
+
+const (
+	None    NetKind = iota // no TAP at all
+	Routed                 // host routes to the TAP (paper 4.2)
+	Bridged                // TAP is a port of a bridge (paper 4.1)
+)
+
+func (k NetKind) String() string {
+	return [...]string{"none", "routed", "bridged"}[k]
+}
+
+// Net is the setting net.
+type Net struct {
+	Kind   NetKind
+	Bridge string // with Bridged
+}
+
+func parseNet(s string) (Net, error) {
+	kind, bridge, _ := strings.Cut(s, " ")
+	bridge = strings.TrimSpace(bridge)
+	switch {
+	case s == "none":
+		return Net{Kind: None}, nil
+	case s == "routed":
+		return Net{Kind: Routed}, nil
+	case kind == "bridged" && bridge != "":
+		if err := checkInterface(bridge); err != nil {
+			return Net{}, err
+		}
+		return Net{Bridged, bridge}, nil
+	}
+	return Net{}, fmt.Errorf("%q is no kind of network (try routed, bridged BRIDGE or none)", s)
+}
+
+// Transport is the driver that the guest's network device uses.
+type Transport int
+
+const (
+	Auto   Transport = iota // what the image has, vector first
+	Vector                  // vec0:transport=tap, kernels from 4.18
+	Tuntap                  // eth0=tuntap, kernels to 6.15
+)
+
+func (t Transport) String() string {
+	return [...]string{"auto", "vector", "tuntap"}[t]
+}
+
+func parseTransport(s string) (Transport, error) {
+	for t := Auto; t <= Tuntap; t++ {
+		if s == t.String() {
+			return t, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is no transport (try auto, vector or tuntap)", s)
+}
+
+// A Disc is one of the guest's block devices.
+type Disc struct {
+	N        int    // /dev/ubdN, also /dev/ubda for 0 and so on
+	File     string // below the jail, or an absolute path on the host if ReadOnly
+	Backing  string // likewise; the disc is then a COW file on it (paper 5.1)
+	ReadOnly bool
+	Sync     bool // host file opened O_SYNC
+	NoTrim   bool
+	Optional bool // not set: there only if the file is
+}
+
+// Letter is the n in /dev/ubdn.
+func (d Disc) Letter() string { return string(rune('a' + d.N)) }
+
+func parseDisc(n int, s string) (Disc, error) {
+	d := Disc{N: n}
+	fields := strings.Fields(s)
+	for _, f := range fields[1:] {
+		flags, ok := strings.CutPrefix(f, "flags=")
+		if !ok {
+			return d, fmt.Errorf("%q: a disc is FILE or COWFILE,BACKINGFILE, then flags=r; a name cannot hold a space", s)
+		}
+		for _, c := range flags {
+			switch c {
+			case 'r':
+				d.ReadOnly = true
+			case 's':
+				d.Sync = true
+			case 't':
+				d.NoTrim = true
+			case 'd': // always given for a raw disc
+			default:
+				return d, fmt.Errorf("%q: no flag %q (try r, s or t)", s, c)
+			}
+		}
+	}
+	file, backing, cow := strings.Cut(fields[0], ",")
+	d.File, d.Backing = file, backing
+	if err := checkPath(file, d.ReadOnly); err != nil {
+		return d, err
+	}
+	if cow {
+		if err := checkPath(backing, true); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+// checkPath takes a file's name as the kernel gets it. The kernel takes its
+// arguments apart at spaces, commas and colons, so no name may hold one.
+func checkPath(s string, absolute bool) error {
+	if i := strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`,:"'\`, r) }); i >= 0 {
+		return fmt.Errorf("%q: the kernel cannot be given a name with %q in it", s, s[i])
+	}
+	if path.IsAbs(s) {
+		if !absolute {
+			return fmt.Errorf("%q: a disc that is written lies in the jail (try ubd0)", s)
+		}
+		if s != path.Clean(s) || s == "/" {
+			return fmt.Errorf("%q is not a plain absolute path", s)
+		}
+		return nil
+	}
+	if s != path.Clean(s) || !filepath.IsLocal(s) || s == "." {
+		return fmt.Errorf("%q is not a name in the jail (try ubd0)", s)
+	}
+	return nil
+}
+
+// A Channel says what one of the guest's terminals is on the host (paper 2.3).
+type Channel struct {
+	Device string // con, con0, ssl3: con and ssl alone are the rest
+	Value  string // IN[,OUT] in the kernel's own syntax
+}
+
+func parseChannel(s string) error {
+	in, out, two := strings.Cut(s, ",")
+	if two && !(oneChannel(in) && oneChannel(out)) || !two && !oneChannel(in) {
+		return fmt.Errorf("%q is no channel that the jail has (try null, pts, fd:1, or null,fd:1)", s)
+	}
+	return nil
+}
+
+// The kernel's other channels cannot work: there is no BSD pty on today's hosts,
+// and neither a terminal, an X server nor in.telnetd in the jail.
+func oneChannel(s string) bool {
+	switch s {
+	case "null", "none", "pts", "fd:0", "fd:1", "fd:2":
+		return true
+	}
+	return false
+}
+
+var (
+	nameForm      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
+	interfaceForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$`)
+)
+
+// CheckName takes a machine's NAME, which becomes umid, TAP and account.
+func CheckName(s string) error {
+	if !nameForm.MatchString(s) {
+		return fmt.Errorf("%q is no machine name (letters, digits, then also . _ -, at most 63)", s)
+	}
+	return nil
+}
+
+// checkInterface refuses what the kernel or its sysctl tree would: "all" and
+// "default" are directories of their own below /proc/sys/net.
+func checkInterface(s string) error {
+	if !interfaceForm.MatchString(s) || s == "all" || s == "default" || s == "lo" {
+		return fmt.Errorf("%q is no interface name (letters, digits, then also . _ -, at most 15)", s)
+	}
+	return nil
+}
+
+func parseMAC(s string) (net.HardwareAddr, error) {
+	mac, err := net.ParseMAC(s)
+	if err != nil || len(mac) != 6 {
+		return nil, fmt.Errorf("%q is no hardware address (try fe:fd:c0:00:02:14)", s)
+	}
+	if mac[0]&1 != 0 {
+		return nil, fmt.Errorf("%q is a multicast address (the first byte must be even)", s)
+	}
+	if mac.String() == "00:00:00:00:00:00" {
+		return nil, fmt.Errorf("%q is no hardware address of a device", s)
+	}
+	return mac, nil
+}
+
+func parseIP4(s string) (netip.Prefix, error) {
+	p, err := parsePrefix(s, 32)
+	if err != nil || !p.Addr().Is4() {
+		return p, fmt.Errorf("%q is no IPv4 address or block (try 192.0.2.20 or 192.0.2.32/29)", s)
+	}
+	if p != p.Masked() {
+		return p, fmt.Errorf("%q has bits set outside the block (try %v)", s, p.Masked())
+	}
+	if p.Bits() < 24 {
+		return p, fmt.Errorf("%q is more than 256 addresses, each published by itself (try several /24)", s)
+	}
+	a := p.Addr()
+	if b := a.As4(); a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || b[0] == 0 || b[0] >= 240 {
+		return p, fmt.Errorf("%q cannot be a guest's address", s)
+	}
+	return p, nil
+}
+
+func parseIP6(s string) (netip.Prefix, error) {
+	p, err := parsePrefix(s, 128)
+	if err != nil || !p.Addr().Is6() || p.Addr().Is4In6() {
+		return p, fmt.Errorf("%q is no IPv6 prefix (try 2001:db8:0:1::/64)", s)
+	}
+	if p != p.Masked() {
+		return p, fmt.Errorf("%q has bits set outside the prefix (try %v)", s, p.Masked())
+	}
+	if p.Bits() > 64 || p.Bits() < 16 {
+		return p, fmt.Errorf("%q is not a /64 or larger (try %v)", s, netip.PrefixFrom(p.Addr(), 64).Masked())
+	}
+	a := p.Addr()
+	if a.IsUnspecified() || a.IsMulticast() || a.IsLinkLocalUnicast() {
+		return p, fmt.Errorf("%q cannot be a guest's prefix", s)
+	}
+	return p, nil
+}
+
+func parsePrefix(s string, bits int) (netip.Prefix, error) {
+	if strings.Contains(s, "/") {
+		return netip.ParsePrefix(s)
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	if a.Zone() != "" {
+		return netip.Prefix{}, fmt.Errorf("has a zone")
+	}
+	return netip.PrefixFrom(a, min(bits, a.BitLen())), nil
+}
+
+// reserved are the kernel arguments that settings of their own make.
+var reserved = regexp.MustCompile(`^(mem|swap|umid|uml_dir|root|ubd\w*|con\d*|ssl\d*|vec\d*:.*|eth\d*|noreboot)(=|$)`)
+
+func checkArg(s string) error {
+	if i := strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' }); i >= 0 {
+		return fmt.Errorf("%q: a kernel argument cannot hold %q", s, s[i])
+	}
+	if m := reserved.FindStringSubmatch(s); m != nil {
+		return fmt.Errorf("%q: the start makes this argument from the settings", s)
+	}
+	return nil
+}
+
+func parseNumber(s string, low, high int) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < low || n > high {
+		return 0, fmt.Errorf("%q is not a number from %d to %d", s, low, high)
+	}
+	return n, nil
+}
