@@ -1,0 +1,243 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// kernelImage is Debian's: dynamic, with both network transports.
+const kernelImage = "/usr/bin/linux.uml"
+
+// Settings are a machine's: file names and their text.
+type Settings map[string]string
+
+// A Machine is a machine directory, its account, and its guest when it runs.
+type Machine struct {
+	Name string // also its account
+	Dir  string
+	Jail string
+	UID  int
+	IP4  string // its first IPv4 address, "" if it has none
+
+	l *Lab
+}
+
+// Machine makes a machine directory below the machines root, ready to start:
+// account, kernel, and a disc with a guest that has the addresses of its settings.
+func (l *Lab) Machine(name string, s Settings) *Machine {
+	l.t.Helper()
+	return l.MachineIn(l.Machines, name, s)
+}
+
+// MachineIn is Machine below another machines root, which it makes.
+func (l *Lab) MachineIn(root, name string, s Settings) *Machine {
+	l.t.Helper()
+	m := &Machine{Name: name, Dir: filepath.Join(root, name), UID: l.Account(name), l: l}
+	m.Jail = filepath.Join(m.Dir, "jail")
+	if err := m.fill(s); err != nil {
+		l.t.Fatalf("lab: machine %s: %v", name, err)
+	}
+	return m
+}
+
+func (m *Machine) fill(s Settings) error {
+	if err := os.MkdirAll(filepath.Join(m.Dir, "settings"), 0o755); err != nil {
+		return err
+	}
+	for name, value := range s {
+		m.Set(name, value)
+	}
+	addresses, err := m.addresses(s)
+	if err != nil {
+		return err
+	}
+	disc, kernel := filepath.Join(m.Jail, "ubd0"), filepath.Join(m.Jail, "linux")
+	return errors.Join(
+		os.Symlink(filepath.Join(m.l.Bin, "uml-run"), filepath.Join(m.Dir, "run")),
+		os.Mkdir(m.Jail, 0o755),
+		m.l.makeImage(disc, addresses),
+		copyFile(kernelImage, kernel, 0o755),
+		os.Chown(m.Jail, m.UID, m.UID), os.Chown(disc, m.UID, m.UID), os.Chown(kernel, m.UID, m.UID))
+}
+
+// addresses are those that the guest gives itself: the first of each IPv4 block,
+// and ::2 of the first IPv6 prefix.
+func (m *Machine) addresses(s Settings) (all []netip.Prefix, err error) {
+	for _, line := range strings.Fields(s["ip4"]) {
+		address, _, _ := strings.Cut(line, "/")
+		a, err := netip.ParseAddr(address)
+		if err != nil {
+			return nil, err
+		}
+		if m.IP4 == "" {
+			m.IP4 = address
+		}
+		all = append(all, netip.PrefixFrom(a, 32))
+	}
+	for _, line := range strings.Fields(s["ip6"]) {
+		p, err := netip.ParsePrefix(line)
+		if err != nil {
+			return nil, err
+		}
+		return append(all, netip.PrefixFrom(p.Addr().Next().Next(), p.Bits())), nil
+	}
+	return all, nil
+}
+
+// Account makes an account and returns its id. It stands before the host's own,
+// so that one of the same name there does not matter.
+func (l *Lab) Account(name string) int {
+	l.t.Helper()
+	uid := l.uid
+	l.uid++
+	for file, line := range map[string]string{
+		"passwd": fmt.Sprintf("%s:x:%d:%d::/nonexistent:/usr/sbin/nologin", name, uid, uid),
+		"group":  fmt.Sprintf("%s:x:%d:", name, uid),
+		"shadow": name + ":!::::::",
+	} {
+		file = filepath.Join(l.Dir, "etc", file)
+		rest, err := os.ReadFile(file)
+		if err != nil {
+			l.t.Fatalf("lab: %v", err)
+		}
+		l.write(file, line+"\n"+strings.TrimSuffix(string(rest), "\n"))
+	}
+	return uid
+}
+
+// Set gives one of the machine's settings a value.
+func (m *Machine) Set(name, value string) {
+	m.l.t.Helper()
+	m.l.write(filepath.Join(m.Dir, "settings", name), value)
+}
+
+// Unset removes one of the machine's settings.
+func (m *Machine) Unset(name string) {
+	m.l.t.Helper()
+	if err := os.Remove(filepath.Join(m.Dir, "settings", name)); err != nil {
+		m.l.t.Fatalf("lab: %v", err)
+	}
+}
+
+// service is where the machine is activated.
+func (m *Machine) service() string { return filepath.Join(m.l.Service, "uml-"+m.Name) }
+
+// Activate links the machine into the service directory and supervises it as
+// svscan does, with the output kept for Log.
+func (m *Machine) Activate() {
+	m.l.t.Helper()
+	if err := os.Symlink(m.Dir, m.service()); err != nil {
+		m.l.t.Fatalf("lab: %v", err)
+	}
+	log, err := os.Create(m.logFile())
+	if err != nil {
+		m.l.t.Fatalf("lab: %v", err)
+	}
+	defer log.Close()
+	supervise := m.l.daemon(m.l.Service, "supervise", filepath.Base(m.service()))
+	supervise.Stdout, supervise.Stderr = log, log
+	if err := supervise.Start(); err != nil {
+		m.l.t.Fatalf("lab: %v", err)
+	}
+	go supervise.Wait()
+	m.l.Wait("supervise of "+m.Name, func() bool { return m.l.Run("svok", m.service()).Code == 0 })
+}
+
+// Svc is svc's answer to one option, such as -d.
+func (m *Machine) Svc(option string) {
+	m.l.t.Helper()
+	m.l.Must("svc", option, m.service())
+}
+
+// Svstat is svstat's line, without the path.
+func (m *Machine) Svstat() string {
+	m.l.t.Helper()
+	_, status, _ := strings.Cut(m.l.Must("svstat", m.service()), ": ")
+	return strings.TrimSpace(status)
+}
+
+// PID is the process that supervise watches, on the host; 0 if there is none.
+func (m *Machine) PID() int {
+	m.l.t.Helper()
+	_, rest, _ := strings.Cut(m.Svstat(), "up (pid ")
+	number, _, _ := strings.Cut(rest, ")")
+	pid, _ := strconv.Atoi(number)
+	return pid
+}
+
+// WaitUp waits until a guest answers that is not the one of process old, and
+// returns its kernel's.
+func (m *Machine) WaitUp(old int) (pid int) {
+	m.l.t.Helper()
+	m.l.Wait(m.Name+" to be up", func() bool {
+		pid = m.PID()
+		return pid != 0 && pid != old && m.l.Ping(m.IP4)
+	})
+	return pid
+}
+
+// WaitDown waits until supervise watches no process.
+func (m *Machine) WaitDown() {
+	m.l.t.Helper()
+	m.l.Wait(m.Name+" to be down", func() bool { return strings.HasPrefix(m.Svstat(), "down") })
+}
+
+func (m *Machine) logFile() string { return filepath.Join(m.l.Dir, m.Name+".log") }
+
+// Log is what the machine's start and its guest's console have said.
+func (m *Machine) Log() string {
+	m.l.t.Helper()
+	text, err := os.ReadFile(m.logFile())
+	if err != nil {
+		m.l.t.Fatalf("lab: %v", err)
+	}
+	return string(text)
+}
+
+// WaitLog waits until the log holds text.
+func (m *Machine) WaitLog(text string) {
+	m.l.t.Helper()
+	m.l.Wait(fmt.Sprintf("%q in the log of %s", text, m.Name), func() bool { return strings.Contains(m.Log(), text) })
+}
+
+// Tell has the guest's shell run a line that may end the guest: a second later,
+// when nobody waits for its answer any more.
+func (m *Machine) Tell(line string) {
+	m.l.t.Helper()
+	m.Guest("{ sleep 1; " + line + "; } </dev/null >/dev/null 2>&1 &")
+}
+
+// Guest has the guest's shell run a line, sent from the other host, and returns
+// what it printed.
+func (m *Machine) Guest(line string) string {
+	m.l.t.Helper()
+	ctx, cancel := context.WithTimeout(m.l.t.Context(), Patience)
+	defer cancel()
+	cmd := m.l.Cmd(ctx, "/", "ip", "netns", "exec", "other", "busybox", "nc", m.IP4, shellPort)
+	cmd.Stdin = strings.NewReader(line + "\n")
+	return m.l.finish(cmd).Out
+}
+
+// Run runs a command on the host in the machine's directory.
+func (m *Machine) Run(args ...string) Result {
+	m.l.t.Helper()
+	return m.l.RunIn(m.Dir, args...)
+}
+
+// Proc is the path, from outside, of a file in /proc as the host has it.
+func (l *Lab) Proc(pid int, file string) string {
+	return filepath.Join("/proc", strconv.Itoa(l.PID), "root/proc", strconv.Itoa(pid), file)
+}
+
+// Kill sends a signal to a process of the host.
+func (l *Lab) Kill(pid int, signal syscall.Signal) {
+	l.t.Helper()
+	l.Must("kill", "-"+strconv.Itoa(int(signal)), strconv.Itoa(pid))
+}
