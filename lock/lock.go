@@ -155,6 +155,23 @@ func TakeDisc(f *os.File, shared bool) error {
 	return fault.Temporary("%s: the disc is locked, and no process to be seen that holds it", f.Name())
 }
 
+// Unopened makes sure that no kernel has the disc open, one that was started
+// without us included: the kernel locks its discs with fcntl(2), and two kinds
+// of lock do not see each other.
+func Unopened(f *os.File, shared bool) error {
+	l := unix.Flock_t{Type: unix.F_WRLCK}
+	if shared {
+		l.Type = unix.F_RDLCK
+	}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l); err != nil {
+		return fmt.Errorf("look for a lock on %s: %w", f.Name(), err)
+	}
+	if l.Type != unix.F_UNLCK {
+		return &Held{f.Name(), int(l.Pid), "which has the disc open"}
+	}
+	return nil
+}
+
 func try(f *os.File, how int) (done bool, err error) {
 	for {
 		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
