@@ -10,17 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
-	"uml/handle"
 )
 
 // Enter makes the room and moves the calling thread into it, as the guest's user
 // and with nothing else. The goroutine must be locked to its thread. After an
 // error the thread is fit for nothing but the end of the program.
-func (j *Jail) Enter(stage *handle.Dir) error {
+func (j *Jail) Enter() error {
 	if err := j.limit(); err != nil {
 		return err
 	}
-	if err := j.build(stage.Fd()); err != nil {
+	if err := j.build(); err != nil {
 		return err
 	}
 	if err := j.drop(); err != nil {

@@ -23,9 +23,8 @@ const (
 func tmpSize(mem settings.Size) settings.Size { return mem + tmpSlack }
 
 // build makes the room in a mount namespace of the thread's own and moves into
-// it. The stage is any directory that root owns: the new root lies on it for
-// the moment between its making and pivot_root, in this namespace only.
-func (j *Jail) build(stage int) error {
+// it. Until then the new root lies on /, in this namespace only.
+func (j *Jail) build() error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("unshare mount namespace: %w", err)
 	}
@@ -41,7 +40,7 @@ func (j *Jail) build(stage int) error {
 		return err
 	}
 	defer unix.Close(root)
-	if err := moveMount(root, stage, ""); err != nil {
+	if err := moveMount(root, unix.AT_FDCWD, "/"); err != nil {
 		return fmt.Errorf("mount the new root: %w", err)
 	}
 	if err := j.furnish(root); err != nil {
@@ -215,11 +214,7 @@ func attach(mount, parent int, name string) error {
 }
 
 func moveMount(mount, parent int, name string) error {
-	flags := unix.MOVE_MOUNT_F_EMPTY_PATH
-	if name == "" {
-		flags |= unix.MOVE_MOUNT_T_EMPTY_PATH
-	}
-	return unix.MoveMount(mount, "", parent, name, flags)
+	return unix.MoveMount(mount, "", parent, name, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 func readOnly(mount int, name string) error {

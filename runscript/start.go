@@ -217,12 +217,15 @@ func (s *start) ask(ctx context.Context, external string, addresses []netip.Addr
 	if err != nil {
 		return err
 	}
-	for _, a := range result.Unasked {
-		s.Say(fmt.Sprintf("warning: %v: no route to it on %s, so nobody was asked", a, external))
+	for _, u := range result.Unasked {
+		s.Say(fmt.Sprintf("warning: %v: could not be asked on %s: %v", u.Address, external, u.Why))
+	}
+	for _, a := range result.Elsewhere {
+		s.Say(fmt.Sprintf("warning: %v: %v answered on %s in its place", a.Address, a.From, external))
 	}
 	var errs []error
 	for _, a := range result.Answers {
-		errs = append(errs, fault.Temporary("%v: answers on %s (%s): the guest, or another, has that address already", a.Address, external, a.How))
+		errs = append(errs, fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its address", a.Address, external, a.How))
 	}
 	return errors.Join(errs...)
 }
@@ -242,7 +245,7 @@ func (s *start) releaseElsewhere() error {
 
 // enter is step 8. It returns only an error.
 func (s *start) enter(last func() error) error {
-	if err := s.room.Enter(s.dir); err != nil {
+	if err := s.room.Enter(); err != nil {
 		return err
 	}
 	return s.room.Exec("/"+kernelName, s.args, last)
