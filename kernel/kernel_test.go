@@ -2,8 +2,6 @@ package kernel
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"uml/settings"
@@ -49,37 +47,6 @@ func TestSearch(t *testing.T) {
 	*i = Image{Program: i.Program}
 	if err := i.search(); err != nil || !i.Vector || !i.Legacy || !i.NoReboot {
 		t.Errorf("got vector %v, legacy %v, noreboot %v, %v, want all", i.Vector, i.Legacy, i.NoReboot, err)
-	}
-}
-
-// The libraries are all that the kernel needs to start in an empty root.
-func TestLibrariesInChroot(t *testing.T) {
-	libraries, err := inspect(t, openDebian(t)).Libraries()
-	if err != nil {
-		t.Fatal(err)
-	}
-	root := t.TempDir()
-	copyTo(t, debian, filepath.Join(root, "linux"))
-	for _, l := range libraries {
-		copyTo(t, l.Path, filepath.Join(root, l.Jail))
-	}
-	out, err := exec.Command("chroot", root, "/linux", "--version").CombinedOutput()
-	if err != nil || len(out) == 0 {
-		t.Errorf("with %v: got %q, %v, want a version", libraries, out, err)
-	}
-}
-
-func copyTo(t *testing.T, from, to string) {
-	t.Helper()
-	b, err := os.ReadFile(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(to, b, 0o755); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -107,7 +107,7 @@ func checkHeader(h elf.Header64, noun string) error {
 	case elf.ET_CORE:
 		return fault.Permanent("is a core dump, not a %s", noun)
 	default:
-		return fault.Permanent("is an ELF file of %v, not a %s", t, noun)
+		return fault.Permanent("is an ELF file of type %d, not a %s", t, noun)
 	}
 	if int(h.Phentsize) != binary.Size(elf.Prog64{}) || h.Phnum == 0 || h.Phnum > maxHeaders {
 		return fault.Permanent("has %d program headers of %d bytes, so the kernel cannot run it", h.Phnum, h.Phentsize)

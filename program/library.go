@@ -95,8 +95,11 @@ func (s *search) need(name string, by object) error {
 		s.push(p, by.rpath)
 		return nil
 	}
-	return fault.Permanent("needs the library %s, which is in none of %s (install it, or link statically)",
-		name, strings.Join(dirs(by), ", "))
+	where := "not there"
+	if !strings.Contains(name, "/") {
+		where = "in none of " + strings.Join(dirs(by), ", ")
+	}
+	return fault.Permanent("needs the library %s, which is %s (install it, or link statically)", name, where)
 }
 
 func (s *search) add(name, jail string) (*Program, error) {
