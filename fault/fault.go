@@ -24,8 +24,7 @@ type fault struct {
 	temporary bool
 }
 
-func (f fault) Temporary() bool { return f.temporary }
-func (f fault) Unwrap() error   { return f.error }
+func (f fault) Unwrap() error { return f.error }
 
 // Permanent is fmt.Errorf for an error that lasts until somebody acts.
 func Permanent(format string, args ...any) error {
@@ -39,27 +38,30 @@ func Temporary(format string, args ...any) error {
 
 // Code is the exit code for err: OK for nil, MustMend if any of its parts is
 // permanent, else MayPass. An error that says nothing of itself may pass: a
-// failed system call often does, and giving up for good would lose a guest.
+// failed system call often does, and giving up for good would lose a guest. That
+// is why only this package's own type is asked: syscall.Errno has a method
+// Temporary too, which is false for nearly all.
 func Code(err error) int {
 	if err == nil {
 		return OK
 	}
 	for _, part := range Parts(err) {
-		var t interface{ Temporary() bool }
-		if errors.As(part, &t) && !t.Temporary() {
+		var f fault
+		if errors.As(part, &f) && !f.temporary {
 			return MustMend
 		}
 	}
 	return MayPass
 }
 
-// Parts takes joined errors apart, in order. A single error is its own part.
+// Parts takes joined errors apart, in order. A single error is its own part, and
+// so is one that makes a sentence of several (fmt.Errorf with more than one %w).
 func Parts(err error) []error {
 	if err == nil {
 		return nil
 	}
 	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
+	if !ok || err.Error() != errors.Join(joined.Unwrap()...).Error() {
 		return []error{err}
 	}
 	var parts []error

@@ -68,6 +68,14 @@ func (d *Dir) Open(name string) (*File, error) {
 	return newFile(fd, d.Join(name))
 }
 
+// Stat is what the kernel says of the directory now.
+func (d *Dir) Stat() (st unix.Stat_t, err error) {
+	if err := unix.Fstat(d.fd, &st); err != nil {
+		return st, &os.PathError{Op: "stat", Path: d.Path, Err: err}
+	}
+	return st, nil
+}
+
 // Names lists the directory, unsorted, at most limit names of it.
 func (d *Dir) Names(limit int) ([]string, error) {
 	fd, err := unix.Openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -151,6 +159,12 @@ func (f *File) Reopen(flags int) (*os.File, error) {
 		return nil, &os.PathError{Op: "open", Path: f.Path, Err: err}
 	}
 	return os.NewFile(uintptr(fd), f.Path), nil
+}
+
+// Access asks whether the calling thread may read, write or execute the file
+// (unix.X_OK), by its filesystem ids.
+func (f *File) Access(mode uint32) error {
+	return unix.Faccessat(unix.AT_FDCWD, procfd(f.fd), mode, unix.AT_EACCESS)
 }
 
 // Same says whether both are one file: by device and inode, whatever the name.

@@ -1,0 +1,50 @@
+// Command uml-run starts a guest: see uml-run(8).
+package main
+
+import (
+	"context"
+	"os"
+	"runtime"
+
+	"github.com/urfave/cli/v2"
+
+	"uml/cmdline"
+	"uml/fault"
+	"uml/runscript"
+)
+
+// Namespaces, ids and tracing belong to a thread; the one that execs is this.
+func init() { runtime.LockOSThread() }
+
+func main() { os.Exit(run(os.Args)) }
+
+func run(args []string) int {
+	start := false
+	hostDir := ""
+	app := &cli.App{
+		Name:      "uml-run",
+		Usage:     "make sure that a guest may start, and become its kernel",
+		UsageText: "uml-run [--dry-run] [NAME]\n\nWithout NAME: the machine directory is the working directory, as supervise(8) has it.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be checked, changed and run; change nothing"},
+			cmdline.Machines,
+			cmdline.HostSettings,
+		},
+		Action: func(c *cli.Context) error {
+			dir, err := cmdline.Machine(c)
+			if err != nil {
+				return err
+			}
+			start, hostDir = !c.Bool("dry-run"), c.String("host-settings")
+			return runscript.Start(context.Background(), runscript.Options{
+				Dir: dir, HostDir: hostDir, DryRun: !start,
+				Out: os.Stdout, Say: cmdline.Say("uml-run"),
+			})
+		},
+	}
+	code := cmdline.Run(app, args)
+	if start && code != fault.OK {
+		runscript.Delay(hostDir)
+	}
+	return code
+}

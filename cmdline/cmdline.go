@@ -1,0 +1,101 @@
+// Package cmdline is what the command lines of all programs of the suite have in
+// common: how they are read, how they fail, and what version they are.
+package cmdline
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+	"uml/settings"
+)
+
+// Machines and HostSettings are the flags that say where things lie.
+var (
+	Machines = &cli.StringFlag{
+		Name: "machines", Value: settings.DefaultMachines, EnvVars: []string{"UML_MACHINES"},
+		Usage: "the directory that NAME is looked up in", TakesFile: true,
+	}
+	HostSettings = &cli.StringFlag{
+		Name: "host-settings", Value: settings.DefaultHostDir, EnvVars: []string{"UML_HOST_SETTINGS"},
+		Usage: "the host's own settings", TakesFile: true,
+	}
+)
+
+// Run parses args, runs the app and returns its exit code: 0, 100 for what
+// somebody must change, usage errors included, 111 for what may pass. Errors go
+// to standard error, a line each; help to standard output.
+func Run(app *cli.App, args []string) int {
+	// A log that has died must not kill the program in the middle of its work.
+	// The signal is caught, not ignored: that would pass on to a guest.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+	app.Version = version()
+	app.HideHelpCommand = true
+	app.DisableSliceFlagSeparator = true
+	app.ExitErrHandler = func(*cli.Context, error) {}
+	app.OnUsageError = usage
+	for _, c := range app.Commands {
+		c.HideHelpCommand = true
+		c.OnUsageError = usage
+	}
+	if app.Action == nil {
+		app.Action = func(c *cli.Context) error {
+			if c.NArg() == 0 {
+				return fault.Permanent("no command (see --help)")
+			}
+			return fault.Permanent("%q is no command (see --help)", c.Args().First())
+		}
+	}
+	return fault.Report(os.Stderr, app.Name, app.Run(args))
+}
+
+func usage(_ *cli.Context, err error, _ bool) error {
+	return fault.Permanent("%w (see --help)", err)
+}
+
+// Names are the arguments of a command that takes names of machines. One that
+// looks like a flag is refused: the flags come first.
+func Names(c *cli.Context) ([]string, error) {
+	for _, a := range c.Args().Slice() {
+		if strings.HasPrefix(a, "-") {
+			return nil, fault.Permanent("%q: flags come before names (see --help)", a)
+		}
+	}
+	return c.Args().Slice(), nil
+}
+
+// Machine is the directory of the one machine that the arguments name; the
+// working directory if they name none.
+func Machine(c *cli.Context) (string, error) {
+	names, err := Names(c)
+	if err != nil {
+		return "", err
+	}
+	switch len(names) {
+	case 0:
+		return ".", nil
+	case 1:
+		return settings.Locate(c.String("machines"), names[0])
+	}
+	return "", fault.Permanent("%d names, it takes one (see --help)", len(names))
+}
+
+// Say prints lines of what a program does to standard error.
+func Say(prog string) func(string) {
+	return func(line string) { fmt.Fprintf(os.Stderr, "%s: %s\n", prog, fault.Line(line)) }
+}
+
+// version is the tag or commit that the binary was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" {
+		return "unknown"
+	}
+	return info.Main.Version
+}

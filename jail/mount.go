@@ -1,0 +1,244 @@
+package jail
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"uml/settings"
+)
+
+const (
+	rootSize   = settings.Size(256 << 10) // mount points only: the files lie elsewhere
+	rootInodes = 256
+	devInodes  = 16
+	tmpSlack   = settings.Size(4 << 20) // beside guest RAM, which is one sparse file
+	tmpInodes  = 64
+	maxPts     = 96 // the kernel has 16 con and 64 ssl channels
+)
+
+func tmpSize(mem settings.Size) settings.Size { return mem + tmpSlack }
+
+// build makes the room in a mount namespace of the thread's own and moves into
+// it. Until then the new root lies on /, in this namespace only.
+func (j *Jail) build() error {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("unshare mount namespace: %w", err)
+	}
+	// unshare gave the thread a umask of its own too.
+	unix.Umask(0)
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make / private: %w", err)
+	}
+	root, err := newMount("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, options{
+		"size": strconv.FormatInt(int64(rootSize), 10), "nr_inodes": strconv.Itoa(rootInodes), "mode": "755",
+	})
+	if err != nil {
+		return err
+	}
+	defer unix.Close(root)
+	if err := moveMount(root, unix.AT_FDCWD, "/"); err != nil {
+		return fmt.Errorf("mount the new root: %w", err)
+	}
+	if err := j.furnish(root); err != nil {
+		return err
+	}
+	return pivot(root)
+}
+
+func (j *Jail) furnish(root int) error {
+	if err := j.makeDev(root); err != nil {
+		return err
+	}
+	if err := j.makeTmp(root); err != nil {
+		return err
+	}
+	if err := bindProcMM(root); err != nil {
+		return err
+	}
+	for _, i := range j.sorted() {
+		if err := i.place(root); err != nil {
+			return fmt.Errorf("bind %s at /%s: %w", i.host, i.at, err)
+		}
+	}
+	return readOnly(root, "/")
+}
+
+// makeDev: the nodes lie on a tmpfs of their own, since none may ever be on a
+// filesystem that the guest's user can write, and the root is nodev.
+func (j *Jail) makeDev(root int) error {
+	dev, err := newMount("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, options{
+		"size": "64k", "nr_inodes": strconv.Itoa(devInodes), "mode": "755",
+	})
+	if err != nil {
+		return err
+	}
+	defer unix.Close(dev)
+	if err := attach(dev, root, "dev"); err != nil {
+		return err
+	}
+	for _, d := range j.devices() {
+		if err := makeParents(dev, d.name); err != nil {
+			return fmt.Errorf("make /dev/%s: %w", d.name, err)
+		}
+		if err := unix.Mknodat(dev, d.name, unix.S_IFCHR|0o666, int(unix.Mkdev(d.major, d.minor))); err != nil {
+			return fmt.Errorf("make /dev/%s: %w", d.name, err)
+		}
+	}
+	// ptmx finds the pts directory beside it: this instance, not the host's.
+	pts, err := newMount("devpts", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NOEXEC, options{
+		"mode": "600", "ptmxmode": "666", "max": strconv.Itoa(maxPts),
+	})
+	if err != nil {
+		return err
+	}
+	defer unix.Close(pts)
+	if err := attach(pts, dev, "pts"); err != nil {
+		return err
+	}
+	return readOnly(dev, "/dev")
+}
+
+type device struct {
+	name         string
+	major, minor uint32
+}
+
+// devices by Documentation/admin-guide/devices.txt.
+func (j *Jail) devices() []device {
+	all := []device{{"null", 1, 3}, {"ptmx", 5, 2}}
+	if j.Tun {
+		all = append(all, device{"net/tun", 10, 200})
+	}
+	return all
+}
+
+func (j *Jail) deviceNames() []string {
+	var names []string
+	for _, d := range j.devices() {
+		names = append(names, d.name)
+	}
+	return names
+}
+
+// makeTmp: guest RAM is an unlinked file there that the kernel maps executable,
+// so this mount must not be noexec (paper 5.3; arch/um/os-Linux/mem.c).
+func (j *Jail) makeTmp(root int) error {
+	tmp, err := newMount("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, options{
+		"size": strconv.FormatInt(int64(tmpSize(j.Memory)), 10), "nr_inodes": strconv.Itoa(tmpInodes), "mode": "700",
+		"uid": strconv.Itoa(j.Account.UID), "gid": strconv.Itoa(j.Account.GID),
+	})
+	if err != nil {
+		return err
+	}
+	defer unix.Close(tmp)
+	return attach(tmp, root, "tmp")
+}
+
+// bindProcMM gives a kernel for the skas3 host patch its device (paper 5.2).
+func bindProcMM(root int) error {
+	tree, err := unix.OpenTree(unix.AT_FDCWD, "/proc/mm", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open_tree /proc/mm: %w", err)
+	}
+	return item{at: "proc/mm", tree: tree}.place(root)
+}
+
+// place makes the mount point in our own root, where no link can be, and moves
+// the mount there.
+func (i item) place(root int) error {
+	if err := makeParents(root, i.at); err != nil {
+		return err
+	}
+	if i.dir {
+		if err := unix.Mkdirat(root, i.at, 0o755); err != nil {
+			return err
+		}
+	} else if err := unix.Mknodat(root, i.at, unix.S_IFREG, 0); err != nil {
+		return err
+	}
+	defer unix.Close(i.tree)
+	return moveMount(i.tree, root, i.at)
+}
+
+func makeParents(root int, name string) error {
+	for n, c := range name {
+		if c != '/' {
+			continue
+		}
+		if err := unix.Mkdirat(root, name[:n], 0o755); err != nil && !errors.Is(err, unix.EEXIST) {
+			return fmt.Errorf("mkdir %s: %w", path.Dir(name), err)
+		}
+	}
+	return nil
+}
+
+type options map[string]string
+
+// newMount makes a filesystem that is mounted nowhere yet (fsopen, Linux 5.2).
+func newMount(kind string, attrs int, opts options) (int, error) {
+	fs, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, fmt.Errorf("make a %s: %w", kind, err)
+	}
+	defer unix.Close(fs)
+	for k, v := range opts {
+		if err := unix.FsconfigSetString(fs, k, v); err != nil {
+			return -1, fmt.Errorf("make a %s with %s=%s: %w", kind, k, v, err)
+		}
+	}
+	if err := unix.FsconfigCreate(fs); err != nil {
+		return -1, fmt.Errorf("make a %s: %w", kind, err)
+	}
+	m, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attrs)
+	if err != nil {
+		return -1, fmt.Errorf("make a %s: %w", kind, err)
+	}
+	return m, nil
+}
+
+func attach(mount, parent int, name string) error {
+	if err := unix.Mkdirat(parent, name, 0o755); err != nil {
+		return fmt.Errorf("mkdir /%s: %w", name, err)
+	}
+	if err := moveMount(mount, parent, name); err != nil {
+		return fmt.Errorf("mount /%s: %w", name, err)
+	}
+	return nil
+}
+
+func moveMount(mount, parent int, name string) error {
+	return unix.MoveMount(mount, "", parent, name, unix.MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+func readOnly(mount int, name string) error {
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	if err := unix.MountSetattr(mount, "", unix.AT_EMPTY_PATH, &attr); err != nil {
+		return fmt.Errorf("make %s read-only: %w", name, err)
+	}
+	return nil
+}
+
+// pivot makes root the root. The old one comes to lie on it (pivot_root(2),
+// "."), and is taken off with all its mounts: none is left to go back to.
+func pivot(root int) error {
+	if err := unix.Fchdir(root); err != nil {
+		return fmt.Errorf("chdir to the new root: %w", err)
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivot_root (needs a root that is a mount point): %w", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("umount the old root: %w", err)
+	}
+	if err := unix.Chdir("/"); err != nil {
+		return fmt.Errorf("chdir /: %w", err)
+	}
+	return nil
+}

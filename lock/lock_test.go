@@ -1,0 +1,272 @@
+package lock
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+	"uml/handle"
+)
+
+// The holders are real: flock(1) takes a lock and starts a program that inherits
+// it, setpriv(1) makes that another user's, as a kernel and its strays are.
+
+const guest = 61001
+
+func openLock(t *testing.T) (*handle.Dir, *os.File) {
+	t.Helper()
+	dir, err := handle.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close(); dir.Close() })
+	return dir, f
+}
+
+// hold starts flock(1) on the file with a sleeping child of user uid, and
+// returns both pids.
+func hold(t *testing.T, file string, uid int) (flock, child int) {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), "pid")
+	cmd := exec.Command("flock", "--exclusive", file,
+		"setpriv", fmt.Sprintf("--reuid=%d", uid), "--clear-groups", "sh", "-c", "echo $$ >&3; exec sleep 100")
+	pid, err := os.Create(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pid.Close()
+	cmd.ExtraFiles = []*os.File{pid}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for range 500 {
+		if text, _ := os.ReadFile(out); len(text) > 0 {
+			fmt.Sscan(string(text), &child)
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	if child == 0 {
+		t.Fatal("the holder did not start")
+	}
+	t.Cleanup(func() { unix.Kill(child, unix.SIGKILL); cmd.Process.Kill(); cmd.Wait() })
+	return cmd.Process.Pid, child
+}
+
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	unix.Wait4(pid, nil, 0, nil)
+}
+
+func wantHeld(t *testing.T, err error, pid int) {
+	t.Helper()
+	var held *Held
+	if !errors.As(err, &held) || held.PID != pid {
+		t.Fatalf("got %v, want held by %d", err, pid)
+	}
+	if fault.Code(err) != fault.MayPass {
+		t.Errorf("got exit code %d, want %d", fault.Code(err), fault.MayPass)
+	}
+}
+
+func silent(t *testing.T) func(string) {
+	return func(s string) { t.Helper(); t.Errorf("said %q, want nothing", s) }
+}
+
+func TestTakeIsRefusedWhileAKernelLives(t *testing.T) {
+	_, f := openLock(t)
+	flock, _ := hold(t, f.Name(), guest)
+	wantHeld(t, Take(f, guest, silent(t)), flock)
+}
+
+func TestTakeEndsStrays(t *testing.T) {
+	_, f := openLock(t)
+	flock, stray := hold(t, f.Name(), guest)
+	kill(t, flock)
+	said := ""
+	if err := Take(f, guest, func(s string) { said += s }); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("ended stray process %d left by a killed guest kernel", stray); said != want {
+		t.Errorf("said %q, want %q", said, want)
+	}
+	if status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", stray)); err == nil && !strings.Contains(string(status), "State:\tZ") {
+		t.Errorf("the stray lives: %s", status)
+	}
+}
+
+func TestTakeSparesOthers(t *testing.T) {
+	_, f := openLock(t)
+	flock, other := hold(t, f.Name(), guest+1)
+	kill(t, flock)
+	wantHeld(t, Take(f, guest, silent(t)), other)
+	if err := unix.Kill(other, 0); err != nil {
+		t.Errorf("another user's process was signalled: %v", err)
+	}
+}
+
+func TestFindSeesOnlyThisFile(t *testing.T) {
+	_, f := openLock(t)
+	_, g := openLock(t)
+	hold(t, g.Name(), guest)
+	holders, err := Find(f)
+	if err != nil || len(holders) != 0 {
+		t.Errorf("got %v, %v, want none", holders, err)
+	}
+}
+
+func TestTakeDisc(t *testing.T) {
+	_, f := openLock(t)
+	second, err := os.Open(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	if err := errors.Join(TakeDisc(f, true), TakeDisc(second, true)); err != nil {
+		t.Fatalf("two readers: %v", err)
+	}
+	if err := TakeDisc(second, false); fault.Code(err) != fault.MayPass {
+		t.Fatalf("a writer beside a reader: got %v", err)
+	}
+}
+
+func TestTakeDiscNamesTheHolder(t *testing.T) {
+	_, f := openLock(t)
+	flock, child := hold(t, f.Name(), guest)
+	var held *Held
+	if err := TakeDisc(f, false); !errors.As(err, &held) || held.PID != flock && held.PID != child {
+		t.Errorf("got %v, want held by %d or %d", err, flock, child)
+	}
+}
+
+// A kernel that was started by hand has only its own lock, of fcntl(2).
+func TestUnopened(t *testing.T) {
+	_, f := openLock(t)
+	if err := Unopened(f, false); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("perl", "-MFcntl", "-e", `open(F,"+<",$ARGV[0]) or die; $l=pack("s!s!l!l!i",F_WRLCK,0,0,0,0); fcntl(F,F_SETLK,$l) or die $!; $|=1; print "x"; sleep 100`, f.Name())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	wantHeld(t, Unopened(f, false), cmd.Process.Pid)
+	wantHeld(t, Unopened(f, true), cmd.Process.Pid)
+}
+
+func TestOpenRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		make func(path string) error
+		want string
+	}{
+		{"link", func(p string) error { return os.Symlink("/etc/passwd", p) }, "is a symbolic link"},
+		{"dangling link", func(p string) error { return os.Symlink(p+".new", p) }, "is a symbolic link"},
+		{"fifo", func(p string) error { return unix.Mkfifo(p, 0o600) }, "is not a regular file"},
+		{"directory", func(p string) error { return os.Mkdir(p, 0o700) }, "is not a regular file"},
+		{"the user's", func(p string) error {
+			return errors.Join(os.WriteFile(p, nil, 0o600), os.Chown(p, guest, guest))
+		}, "is not root's alone"},
+		{"two names", func(p string) error {
+			return errors.Join(os.WriteFile(p, nil, 0o600), os.Link(p, p+"2"))
+		}, "is not root's alone"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, err := handle.OpenDir(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dir.Close()
+			if err := c.make(dir.Join(Name)); err != nil {
+				t.Fatal(err)
+			}
+			_, err = Open(dir)
+			if err == nil || !strings.Contains(err.Error(), c.want) || fault.Code(err) != fault.MustMend {
+				t.Errorf("got %v (code %d), want %q (code %d)", err, fault.Code(err), c.want, fault.MustMend)
+			}
+		})
+	}
+}
+
+func TestOpenMakesTheLockRootsAlone(t *testing.T) {
+	dir, f := openLock(t)
+	f.Chmod(0o666)
+	again, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if st, _ := f.Stat(); st.Mode().Perm() != 0o600 {
+		t.Errorf("got mode %v, want 0600", st.Mode())
+	}
+}
+
+func TestStillSeesAReplacedLock(t *testing.T) {
+	dir, f := openLock(t)
+	if err := Still(dir, f); err != nil {
+		t.Fatal(err)
+	}
+	os.Remove(f.Name())
+	if err := Still(dir, f); fault.Code(err) != fault.MayPass {
+		t.Errorf("deleted: got %v", err)
+	}
+	os.WriteFile(f.Name(), nil, 0o600)
+	if err := Still(dir, f); fault.Code(err) != fault.MayPass {
+		t.Errorf("replaced: got %v", err)
+	}
+}
+
+func TestFlockTaker(t *testing.T) {
+	for _, c := range []struct {
+		info string
+		pid  int
+		ok   bool
+	}{
+		{"pos:\t0\nlock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF\n", 359, true},
+		{"lock:\t1: POSIX  ADVISORY  WRITE 359 00:13:11691 0 EOF\n", 0, false},
+		{"lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11692 0 EOF\n", 0, false},
+		{"lock:\t1: FLOCK  ADVISORY  WRITE -1 00:13:11691 0 EOF\n", -1, true},
+		{"lock:\t1: FLOCK\n", 0, false},
+		{"", 0, false},
+	} {
+		if pid, ok := flockTaker([]byte(c.info), 11691); pid != c.pid || ok != c.ok {
+			t.Errorf("%q: got %d, %v, want %d, %v", c.info, pid, ok, c.pid, c.ok)
+		}
+	}
+}
+
+func FuzzFlockTaker(f *testing.F) {
+	f.Add([]byte("lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF\n"))
+	f.Fuzz(func(t *testing.T, info []byte) {
+		if pid, ok := flockTaker(info, 1); !ok && pid != 0 {
+			t.Errorf("pid %d of no lock", pid)
+		}
+	})
+}
+
+func FuzzUIDs(f *testing.F) {
+	f.Add([]byte("Name:\tx\nUid:\t1\t2\t3\t4\n"))
+	f.Fuzz(func(t *testing.T, status []byte) { uids(status) })
+}

@@ -1,0 +1,240 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	timeout = 300 * time.Millisecond
+	late    = 100 * time.Millisecond // what a busy machine may add
+)
+
+func mustAsk(t *testing.T, addrs []netip.Addr) Result {
+	t.Helper()
+	r, err := Ask(t.Context(), "ext", addrs, timeout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// text is a result in words, for comparison.
+func text(r Result) string {
+	s := ""
+	for _, a := range r.Answers {
+		s += fmt.Sprintf("%s answers %s from %s; ", a.Address, a.How, a.From)
+	}
+	for _, a := range r.Elsewhere {
+		s += fmt.Sprintf("%s elsewhere %s from %s; ", a.Address, a.How, a.From)
+	}
+	for _, a := range r.Unasked {
+		s += fmt.Sprintf("%s unasked: %v; ", a.Address, a.Why)
+	}
+	return s
+}
+
+func list(s ...string) (all []netip.Addr) {
+	for _, a := range s {
+		all = append(all, netip.MustParseAddr(a))
+	}
+	return all
+}
+
+func TestAnswers(t *testing.T) {
+	newLab(t, "-n peer addr add 10.9.1.40/32 dev eth0", "-n peer addr add 10.9.1.7/32 dev eth0", "-n peer addr add 198.51.100.7/32 dev eth0")
+	for _, test := range []struct {
+		name  string
+		addrs []netip.Addr
+		want  string
+	}{
+		{"none asked", nil, ""},
+		{"silent", list("10.9.1.1"), ""},
+		{"silent IPv6", list("fd09::99"), ""},
+		{"one", list("10.9.0.2"), "10.9.0.2 answers ICMP echo from 10.9.0.2; "},
+		{"IPv6", list("fd09::2"), "fd09::2 answers ICMP echo from fd09::2; "},
+		{"as IPv6", list("::ffff:10.9.0.2"), "10.9.0.2 answers ICMP echo from 10.9.0.2; "},
+		{"three of 42", append(addresses("10.9.1.1", 40), list("10.9.0.2", "10.9.0.3")...),
+			"10.9.1.7 answers ICMP echo from 10.9.1.7; 10.9.1.40 answers ICMP echo from 10.9.1.40; 10.9.0.2 answers ICMP echo from 10.9.0.2; "},
+		{"both families", list("fd09::3", "fd09::2", "10.9.0.2", "10.9.0.3"),
+			"10.9.0.2 answers ICMP echo from 10.9.0.2; fd09::2 answers ICMP echo from fd09::2; "},
+		{"no route, so on the link", list("198.51.100.7", "198.51.100.8"), "198.51.100.7 answers ICMP echo from 198.51.100.7; "},
+		{"twice", list("10.9.0.2", "10.9.0.2"), "10.9.0.2 answers ICMP echo from 10.9.0.2; 10.9.0.2 answers ICMP echo from 10.9.0.2; "},
+		{"no route for IPv6", list("2001:db8::1", "fd09::2"), "fd09::2 answers ICMP echo from fd09::2; 2001:db8::1 unasked: network is unreachable; "},
+		{"broadcast", list("10.9.255.255"), "10.9.255.255 unasked: permission denied; "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := text(mustAsk(t, test.addrs)); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestTime(t *testing.T) {
+	newLab(t)
+	for _, test := range []struct {
+		name       string
+		addrs      []netip.Addr
+		soon, last time.Duration
+	}{
+		{"1 silent", addresses("10.9.1.1", 1), timeout, timeout + late},
+		{"40 silent", addresses("10.9.2.1", 40), timeout, timeout + late},
+		{"256 silent", addresses("10.9.3.1", 256), timeout, timeout + late},
+		{"256 silent IPv6", addresses("fd09::1:1", 256), timeout, timeout + late},
+		{"one silent", list("10.9.0.2", "10.9.1.1"), timeout, timeout + late},
+		{"all answer", list("10.9.0.2", "fd09::2"), 0, timeout / 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			wall, cpu := own(func() {
+				if r := mustAsk(t, test.addrs); len(r.Unasked) > 0 {
+					t.Errorf("got %d unasked, the first: %s", len(r.Unasked), text(r))
+				}
+			})
+			t.Logf("%v, CPU %v", wall, cpu)
+			if wall < test.soon || wall > test.last {
+				t.Errorf("took %v, want %v to %v", wall, test.soon, test.last)
+			}
+		})
+	}
+}
+
+// All of 300 answers must fit in the socket's buffer and be told apart.
+func TestManyAnswers(t *testing.T) {
+	l := newLab(t, "-n peer link set lo up", "-n peer route add local 10.9.4.0/22 dev lo")
+	l.run("ip netns exec peer sysctl -qw net.ipv4.icmp_msgs_per_sec=100000 net.ipv4.icmp_msgs_burst=100000")
+	addrs := addresses("10.9.4.1", 300)
+	var r Result
+	wall, cpu := own(func() { r = mustAsk(t, addrs) })
+	t.Logf("%v, CPU %v", wall, cpu)
+	var got []netip.Addr
+	for _, a := range r.Answers {
+		got = append(got, a.Address)
+	}
+	if !slices.Equal(got, addrs) {
+		t.Errorf("got %d answers, want 300", len(got))
+	}
+}
+
+func TestReplies(t *testing.T) {
+	other := netip.MustParseAddr("10.9.0.2")
+	const good = "10.9.0.9 answers ICMP echo from 10.9.0.9; "
+	seen := map[string]int{}
+	for _, test := range []struct {
+		name  string
+		reply func(asked netip.Addr, good []byte) []packet
+		want  string
+	}{
+		{"good", func(a netip.Addr, m []byte) []packet { return []packet{{a, nil, m}} }, good},
+		{"with IP options", func(a netip.Addr, m []byte) []packet { return []packet{{a, []byte{1, 1, 1, 0}, m}} }, good},
+		{"duplicates", func(a netip.Addr, m []byte) []packet { return []packet{{a, nil, m}, {a, nil, m}, {a, nil, m}} }, good},
+		{"from elsewhere", func(a netip.Addr, m []byte) []packet { return []packet{{other, nil, m}} },
+			"10.9.0.9 elsewhere ICMP echo from 10.9.0.2; 10.9.0.10 elsewhere ICMP echo from 10.9.0.2; "},
+		{"from elsewhere, and good", func(a netip.Addr, m []byte) []packet { return []packet{{other, nil, m}, {a, nil, m}} },
+			good + "10.9.0.10 answers ICMP echo from 10.9.0.10; 10.9.0.9 elsewhere ICMP echo from 10.9.0.2; 10.9.0.10 elsewhere ICMP echo from 10.9.0.2; "},
+		{"wrong type", func(a netip.Addr, m []byte) []packet { return []packet{{a, nil, changed(m, 0)}} }, ""},
+		{"wrong code", func(a netip.Addr, m []byte) []packet { return []packet{{a, nil, changed(m, 1)}} }, ""},
+		{"wrong id", func(a netip.Addr, m []byte) []packet { return []packet{{a, nil, changed(m, 5)}} }, ""},
+		{"wrong sequence number", func(a netip.Addr, m []byte) []packet { return []packet{{a, nil, changed(m, 7)}} }, ""},
+		{"another's sequence number", func(a netip.Addr, m []byte) []packet {
+			m = slices.Clone(m)
+			m[7] ^= 1
+			sum(m)
+			return []packet{{a, nil, m}}
+		}, "10.9.0.9 elsewhere ICMP echo from 10.9.0.10; 10.9.0.10 elsewhere ICMP echo from 10.9.0.9; "},
+		{"wrong secret", func(a netip.Addr, m []byte) []packet { return []packet{{a, nil, changed(m, 23)}} }, ""},
+		{"too short", func(a netip.Addr, m []byte) []packet { return []packet{{a, nil, changed(m[:22], 2)}} }, ""},
+		{"too long", func(a netip.Addr, m []byte) []packet { return []packet{{a, nil, append(m, 0, 0)}} }, ""},
+		{"lost twice", func(a netip.Addr, m []byte) []packet {
+			if seen[string(a.AsSlice())]++; seen[string(a.AsSlice())] < tries {
+				return nil
+			}
+			return []packet{{a, nil, m}}
+		}, good + "10.9.0.10 answers ICMP echo from 10.9.0.10; "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLab(t, "-n peer addr add 10.9.0.9/32 dev eth0", "-n peer addr add 10.9.0.10/32 dev eth0")
+			l.answerBy(test.reply)
+			want := test.want
+			if want == good {
+				want += "10.9.0.10 answers ICMP echo from 10.9.0.10; "
+			}
+			if got := text(mustAsk(t, list("10.9.0.9", "10.9.0.10"))); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestCancel(t *testing.T) {
+	newLab(t)
+	errStop := errors.New("told to stop")
+	for _, after := range []time.Duration{0, 50 * time.Millisecond} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		timer := time.AfterFunc(after, func() { cancel(errStop) })
+		defer timer.Stop()
+		start := time.Now()
+		_, err := Ask(ctx, "ext", list("10.9.1.1"), 10*time.Second)
+		if took := time.Since(start); err != errStop || took > after+50*time.Millisecond {
+			t.Errorf("ended after %v: got %v after %v", after, err, took)
+		}
+	}
+}
+
+// Echo replies to others do not even wake us: the kernel drops them.
+func TestFlood(t *testing.T) {
+	l := newLab(t)
+	out := l.sender()
+	fd, err := openEcho(echo4, "ext", 0x1234, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	flood := func(n int) {
+		for i := range n {
+			s := stamp{id: uint16(i)}
+			m := s.message(echo4.reply, 0)
+			sum(m[:])
+			unix.Sendto(out, packet{netip.MustParseAddr("10.9.0.2"), nil, m[:]}.bytes(host), 0, sockaddr(host))
+		}
+	}
+	flood(0x10000)
+	var b [100]byte
+	n, _, err := unix.Recvfrom(fd, b[:], 0)
+	if n != 44 || err != nil {
+		t.Errorf("of all ids ours: got %d bytes, %v, want 44", n, err)
+	}
+	if n, _, err = unix.Recvfrom(fd, b[:], 0); err != unix.EAGAIN {
+		t.Errorf("of other ids: got %d bytes, %v, want none", n, err)
+	}
+
+	stop, ended := make(chan struct{}), make(chan int)
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				ended <- n
+				return
+			default:
+				flood(256)
+			}
+		}
+	}()
+	wall, cpu := own(func() {
+		if got := text(mustAsk(t, list("10.9.0.2", "10.9.1.1"))); got != "10.9.0.2 answers ICMP echo from 10.9.0.2; " {
+			t.Errorf("got %q", got)
+		}
+	})
+	close(stop)
+	t.Logf("%d replies to others: %v, CPU %v", 256*<-ended, wall, cpu)
+	if wall > timeout+late {
+		t.Errorf("took %v", wall)
+	}
+}

@@ -1,0 +1,82 @@
+package runscript
+
+import (
+	"fmt"
+	"strings"
+
+	"uml/fault"
+	"uml/kernel"
+	"uml/settings"
+)
+
+const (
+	kernelName = "linux" // in the jail, whatever the image is called
+	swapDevice = 15      // the last, so that no added disc moves it
+	// maxLine is COMMAND_LINE_SIZE of arch/um/include/asm/setup.h with its NUL;
+	// the kernel joins its arguments with spaces.
+	maxLine = 4095
+)
+
+// arguments are the kernel's, made from the settings and nothing else, in an
+// order that never changes.
+func arguments(m *settings.Machine, discs []settings.Disc, image *kernel.Image) ([]string, error) {
+	args := []string{kernelName, "mem=" + m.Mem.String(), "umid=" + m.Name, "uml_dir=/uml/"}
+	for _, d := range discs {
+		args = append(args, discArgument(d))
+	}
+	if m.Swap > 0 {
+		args = append(args, fmt.Sprintf("ubd%dd=/swap", swapDevice))
+	}
+	if m.Net.Kind != settings.None {
+		transport, err := image.Transport(m.Transport)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, netArgument(m, transport))
+	}
+	if m.Root != "" {
+		args = append(args, "root="+m.Root)
+	}
+	for _, c := range m.Channels {
+		args = append(args, c.Device+"="+c.Value)
+	}
+	if image.NoReboot {
+		args = append(args, "noreboot")
+	}
+	args = append(args, m.Args...)
+	if n := len(strings.Join(args, " ")); n > maxLine {
+		return nil, fault.Permanent("the kernel's arguments are %d bytes, it takes %d (shorten settings/args)", n, maxLine)
+	}
+	return args, nil
+}
+
+// discArgument: a raw disc always has the flag d. Without it a guest could write
+// the header of a COW file into its first sector, and would at the next start
+// read whatever file of the jail that names.
+func discArgument(d settings.Disc) string {
+	flags := ""
+	for _, f := range []struct {
+		set    bool
+		letter string
+	}{{d.ReadOnly, "r"}, {d.Sync, "s"}, {d.NoTrim, "t"}, {d.Backing == "", "d"}} {
+		if f.set {
+			flags += f.letter
+		}
+	}
+	arg := fmt.Sprintf("ubd%d%s=%s", d.N, flags, inJail(d.File))
+	if d.Backing != "" {
+		arg += "," + inJail(d.Backing)
+	}
+	return arg
+}
+
+// inJail is the path of a disc in the jail: what lies in the jail on the host
+// lies at the root there, what lies elsewhere keeps its place.
+func inJail(file string) string { return "/" + strings.TrimPrefix(file, "/") }
+
+func netArgument(m *settings.Machine, t settings.Transport) string {
+	if t == settings.Tuntap {
+		return fmt.Sprintf("eth0=tuntap,%s,%s", m.TAP, m.MAC)
+	}
+	return fmt.Sprintf("vec0:transport=tap,ifname=%s,mac=%s", m.TAP, m.MAC)
+}

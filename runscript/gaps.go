@@ -1,0 +1,130 @@
+package runscript
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+	"uml/settings"
+)
+
+// lookAgain is how often a waiting start looks at machines-nostart: one stat.
+const lookAgain = time.Second
+
+// stopGaps is step 2 (paper 3.4): it waits while the administrator keeps all
+// guests down and while the host is freshly booted, and then a random time more
+// so that they do not all boot at once. It says once why it waits. If it had to
+// wait, the start begins again: everything may have changed meanwhile.
+func (s *start) stopGaps(ctx context.Context) (again bool, err error) {
+	s.plan("check", "%s is not there, the host is up for %v", s.m.NoStart(), s.host.MinUptime)
+	said := ""
+	for {
+		why, wait, err := s.gap()
+		if err != nil {
+			return false, err
+		}
+		if why == "" {
+			break
+		}
+		if s.DryRun {
+			s.plan("wait", "%s", why)
+			return false, nil
+		}
+		if said == "" {
+			s.Say("waits: " + why)
+		}
+		said = why
+		if err := sleep(ctx, wait); err != nil {
+			return false, err
+		}
+	}
+	if said == "" {
+		return false, nil
+	}
+	return true, s.stagger(ctx)
+}
+
+func (s *start) stagger(ctx context.Context) error {
+	wait := s.host.StaggerLow
+	if spread := s.host.StaggerHigh - s.host.StaggerLow; spread > 0 {
+		wait += rand.N(spread)
+	}
+	if wait == 0 {
+		return nil
+	}
+	s.Say(fmt.Sprintf("waits: %v more, so that guests do not all boot at once", wait.Round(time.Second)))
+	return sleep(ctx, wait)
+}
+
+// gap says why no guest may start now, "" if one may, and when to look again.
+func (s *start) gap() (why string, wait time.Duration, err error) {
+	var st unix.Stat_t
+	err = unix.Lstat(s.m.NoStart(), &st)
+	if err == nil {
+		return s.m.NoStart() + " is there (remove it to let guests start)", lookAgain, nil
+	}
+	if !errors.Is(err, unix.ENOENT) {
+		return "", 0, fmt.Errorf("look for %s: %w", s.m.NoStart(), err)
+	}
+	up, err := uptime()
+	if err != nil {
+		return "", 0, err
+	}
+	if left := s.host.MinUptime - up; left > 0 {
+		return fmt.Sprintf("the host is up for %v, min-uptime is %v", up.Round(time.Second), s.host.MinUptime), min(left, lookAgain), nil
+	}
+	return "", 0, nil
+}
+
+func uptime() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/uptime")
+	if err != nil {
+		return 0, err
+	}
+	return parseUptime(string(text))
+}
+
+// parseUptime reads "12345.67 54321.00" (proc_uptime(5)).
+func parseUptime(text string) (time.Duration, error) {
+	first, _, _ := strings.Cut(text, " ")
+	seconds, err := strconv.ParseFloat(first, 64)
+	if err != nil || seconds < 0 || seconds > 1e9 {
+		return 0, fault.Temporary("/proc/uptime: %q is no time", text)
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}
+
+// sleep waits, or returns early with ctx's cause.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Delay keeps a supervisor from spinning: a failed start waits for the host's
+// retry-delay before it exits, unless somebody watches it at a terminal.
+func Delay(hostDir string) {
+	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err == nil {
+		return
+	}
+	signals := catch(context.Background())
+	defer signals.stop()
+	delay := 15 * time.Second // as the default; the settings may be what is wrong
+	if host, err := settings.ReadHost(hostDir); err == nil {
+		delay = host.RetryDelay
+	}
+	sleep(signals.ctx, delay)
+}

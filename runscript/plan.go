@@ -1,0 +1,31 @@
+package runscript
+
+import (
+	"net/netip"
+	"strings"
+
+	"uml/netsetup"
+)
+
+// planAddresses and planRest are the rest of a dry run: the steps that it does
+// not take, in their order.
+func (s *start) planAddresses(external string, ask []netip.Addr) {
+	for _, a := range ask {
+		s.plan("probe", "%v on %s: ICMP echo, silent for %v", a, external, s.host.PingTimeout)
+	}
+}
+
+func (s *start) planRest() error {
+	lines, err := netsetup.Plan(s.m, s.host)
+	if err != nil {
+		return err
+	}
+	for _, l := range lines {
+		s.plan("net", "%s", l)
+	}
+	for _, l := range s.room.Plan() {
+		s.plan("jail", "%s", l)
+	}
+	s.plan("exec", "/%s", strings.Join(s.args, " "))
+	return nil
+}

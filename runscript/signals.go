@@ -1,0 +1,51 @@
+package runscript
+
+import (
+	"context"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+)
+
+// signals ends a start early.
+type signals struct {
+	ctx    context.Context
+	caught chan os.Signal
+	done   chan struct{}
+}
+
+func catch(parent context.Context) *signals {
+	ctx, cancel := context.WithCancelCause(parent)
+	s := &signals{ctx, make(chan os.Signal, 8), make(chan struct{})}
+	signal.Notify(s.caught, unix.SIGTERM, unix.SIGINT, unix.SIGHUP)
+	go func() {
+		defer close(s.done)
+		for sig := range s.caught {
+			cancel(fault.Temporary("told to stop (%v)", sig))
+		}
+	}()
+	return s
+}
+
+// last stops catching and says whether anything was caught until then. What
+// comes later has its default effect: it ends this program or the kernel, which
+// is the same process.
+func (s *signals) last() error {
+	s.stop()
+	return context.Cause(s.ctx)
+}
+
+// stop may be called twice. When signal.Stop returns, no more will be sent.
+func (s *signals) stop() {
+	select {
+	case <-s.done:
+		return
+	default:
+	}
+	signal.Stop(s.caught)
+	close(s.caught)
+	<-s.done
+}

@@ -1,0 +1,252 @@
+// Package runscript is the order of a start (paper 3.4): it makes sure that
+// starting is safe, and becomes the guest kernel.
+//
+//  1. settings            read and checked whole
+//  2. stop-gaps           wait while starting is not wanted, then from 1
+//  3. lock                the guest does not run on this host
+//  4. structure           kernel, discs, swap: there, and what they should be
+//  5. SKAS                this host can trace a guest's processes
+//  6. addresses           own leftovers away, then nobody else may answer
+//  7. network             claimed
+//  8. jail                entered; exec
+//
+// 4 and 5 go on while 6 waits for answers. A start that fails at 7 or 8 gives
+// the addresses back.
+package runscript
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"runtime"
+
+	"uml/fault"
+	"uml/handle"
+	"uml/jail"
+	"uml/lock"
+	"uml/netsetup"
+	"uml/probe"
+	"uml/settings"
+)
+
+// Options are what the command line says.
+type Options struct {
+	Dir     string // machine directory
+	HostDir string // host settings
+	DryRun  bool   // say what would be done, to Out
+	Out     io.Writer
+	Say     func(string) // one line of what goes on
+}
+
+// A start is one machine's way from its settings to its kernel.
+type start struct {
+	Options
+	dir  *handle.Dir
+	m    *settings.Machine
+	host *settings.Host
+	room *jail.Jail
+	keep []*os.File // locks, which the kernel inherits
+	read *os.File   // the kernel image
+	args []string   // of the kernel
+}
+
+// open reads the settings (step 1).
+func open(o Options) (*start, error) {
+	host, err := settings.ReadHost(o.HostDir)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := openMachine(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	m, err := settings.Read(dir)
+	if err != nil {
+		dir.Close()
+		return nil, err
+	}
+	return &start{Options: o, dir: dir, m: m, host: host}, nil
+}
+
+// close lets go of everything, the locks last. Closing is what releases them.
+func (s *start) close() {
+	if s.room != nil {
+		s.room.Close()
+	}
+	if s.read != nil {
+		s.read.Close()
+	}
+	s.dir.Close()
+	for i := len(s.keep) - 1; i >= 0; i-- {
+		s.keep[i].Close()
+	}
+}
+
+// plan prints a line of a dry run.
+func (s *start) plan(verb, format string, args ...any) {
+	if s.DryRun {
+		fmt.Fprintf(s.Out, "%-6s %s\n", verb, fault.Line(fmt.Sprintf(format, args...)))
+	}
+}
+
+// Start starts the machine's guest. It returns only if that failed; nothing is
+// claimed or locked then. It must be called on the main goroutine, locked to
+// its thread, which is fit for nothing else afterwards.
+func Start(ctx context.Context, o Options) error {
+	signals := catch(ctx)
+	defer signals.stop()
+	ctx = signals.ctx
+	for {
+		s, err := open(o)
+		if err != nil {
+			return err
+		}
+		again, err := s.stopGaps(ctx)
+		if err == nil && !again {
+			err = s.run(ctx, signals.last)
+		}
+		s.close()
+		if err != nil || !again {
+			return err
+		}
+	}
+}
+
+// run takes the start from the lock on (steps 3 to 8).
+func (s *start) run(ctx context.Context, last func() error) error {
+	if err := errors.Join(s.m.Unbuilt(), s.checkOwner(), checkOutput()); err != nil {
+		return err
+	}
+	if err := s.takeLock(); err != nil {
+		return err
+	}
+	if err := s.checks(ctx); err != nil {
+		return err
+	}
+	if s.DryRun {
+		return s.planRest()
+	}
+	if err := netsetup.Up(ctx, s.m, s.host); err != nil {
+		return errors.Join(err, s.release())
+	}
+	err := s.enter(last)
+	return errors.Join(err, s.releaseElsewhere())
+}
+
+// checks is steps 4 to 6, the probes on a thread of their own.
+func (s *start) checks(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	silent := make(chan error, 1)
+	if !s.DryRun {
+		go func() { silent <- s.addresses(ctx) }()
+	}
+	err := s.structure()
+	if err == nil {
+		err = s.skas()
+	}
+	if s.DryRun {
+		return errors.Join(err, s.addresses(ctx))
+	}
+	if err != nil {
+		cancel()
+		<-silent
+		return err
+	}
+	return <-silent
+}
+
+// takeLock is step 3. Holding it proves that the guest is down.
+func (s *start) takeLock() error {
+	s.plan("lock", "%s", s.dir.Join(lock.Name))
+	if s.DryRun {
+		return nil
+	}
+	f, err := lock.Open(s.dir)
+	if err != nil {
+		return err
+	}
+	s.keep = append(s.keep, f)
+	if err := lock.Take(f, s.m.User.UID, s.Say); err != nil {
+		return err
+	}
+	return lock.Still(s.dir, f)
+}
+
+// addresses is step 6: nothing of the machine's last run may stand when the
+// network is asked, since a stale route would lead the question into its own
+// dead TAP.
+func (s *start) addresses(ctx context.Context) error {
+	if s.m.Net.Kind == settings.None {
+		return nil
+	}
+	external, err := netsetup.External(s.host)
+	if err != nil {
+		return err
+	}
+	ask := s.asked()
+	if s.DryRun {
+		s.planAddresses(external.Name, ask)
+		return nil
+	}
+	if err := s.release(); err != nil {
+		return err
+	}
+	if err := netsetup.Foreign(s.m, s.host); err != nil {
+		return err
+	}
+	return s.ask(ctx, external.Name, ask)
+}
+
+// asked are the addresses that must be silent: each IPv4 address, and in the
+// /64 on the link the guest's ::2 and the one that it makes for itself.
+func (s *start) asked() []netip.Addr {
+	all := s.m.Addresses4()
+	if len(s.m.IP6) > 0 {
+		link := s.m.IP6[0]
+		all = append(all, settings.Router(link), s.m.Autoconfigured(link))
+	}
+	return all
+}
+
+func (s *start) ask(ctx context.Context, external string, addresses []netip.Addr) error {
+	result, err := probe.Ask(ctx, external, addresses, s.host.PingTimeout)
+	if err != nil {
+		return err
+	}
+	for _, u := range result.Unasked {
+		s.Say(fmt.Sprintf("warning: %v: could not be asked on %s: %v", u.Address, external, u.Why))
+	}
+	for _, a := range result.Elsewhere {
+		s.Say(fmt.Sprintf("warning: %v: %v answered on %s in its place", a.Address, a.From, external))
+	}
+	var errs []error
+	for _, a := range result.Answers {
+		errs = append(errs, fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its address", a.Address, external, a.How))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *start) release() error { return netsetup.Release(s.m, s.host) }
+
+// releaseElsewhere takes the addresses back on another thread: this one may be
+// the guest's user already, in the jail.
+func (s *start) releaseElsewhere() error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // not to be reused: this goroutine ends locked
+		done <- s.release()
+	}()
+	return <-done
+}
+
+// enter is step 8. It returns only an error.
+func (s *start) enter(last func() error) error {
+	if err := s.room.Enter(); err != nil {
+		return err
+	}
+	return s.room.Exec("/"+kernelName, s.args, last)
+}

@@ -1,0 +1,222 @@
+package runscript
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+	"uml/handle"
+	"uml/jail"
+	"uml/kernel"
+	"uml/program"
+	"uml/settings"
+)
+
+func openMachine(name string) (*handle.Dir, error) {
+	dir, err := handle.OpenDir(name)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+		return nil, fault.Permanent("%s: there is no such machine directory", name)
+	}
+	return dir, err
+}
+
+// checkOwner: whoever can write the machine directory can replace the lock, the
+// settings and the jail itself.
+func (s *start) checkOwner() error {
+	for _, name := range []string{".", "settings"} {
+		d, err := s.dir.Dir(name)
+		if err != nil {
+			return err
+		}
+		st, err := d.Stat()
+		d.Close()
+		if err != nil {
+			return err
+		}
+		if st.Uid != 0 || st.Mode&0o022 != 0 {
+			return fault.Permanent("%s: is not root's alone (try: chown root: %s; chmod 755 %s)", d.Path, d.Path, d.Path)
+		}
+	}
+	return nil
+}
+
+// structure is step 4: every file that the kernel will use is opened once, below
+// the jail and by descriptor, judged by that descriptor, and that descriptor is
+// what the jail gets. All faults are reported together; the swap, the only thing
+// that is made, is made when nothing else is wrong.
+func (s *start) structure() error {
+	s.room = &jail.Jail{
+		Account: s.m.User, Memory: s.m.Mem,
+		NoFile: s.m.NoFile, NProc: s.m.NProc, Nice: s.m.Nice,
+		Tun:  s.m.Net.Kind != settings.None,
+		Umid: s.m.Name,
+		Env:  []string{"TMPDIR=/tmp"},
+	}
+	in, err := s.openJail()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	image, kernelErr := s.kernel(in)
+	discs, discErr := s.discs(in)
+	if err := errors.Join(kernelErr, discErr); err != nil {
+		return err
+	}
+	if s.args, err = arguments(s.m, discs, image); err != nil {
+		return fmt.Errorf("%s: %w", s.m.Kernel, err)
+	}
+	if err := s.umlDir(in); err != nil {
+		return err
+	}
+	if err := s.swap(in); err != nil {
+		return err
+	}
+	for _, f := range s.keep {
+		s.room.Keep = append(s.room.Keep, uint(f.Fd()))
+	}
+	return nil
+}
+
+func (s *start) openJail() (*handle.Dir, error) {
+	in, err := s.dir.Dir("jail")
+	if errors.Is(err, unix.ENOENT) {
+		return nil, fault.Permanent("%s: there is no such directory (try: install -d -o %s %s)", s.dir.Join("jail"), s.m.User.Name, s.dir.Join("jail"))
+	}
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil, fault.Permanent("%s: is not a directory", s.dir.Join("jail"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	st, err := in.Stat()
+	if err == nil && (!s.mayOwn(st.Uid) || st.Mode&0o002 != 0) {
+		err = fault.Permanent("%s: must be root's or %s's and no other's (try: chown %s %s; chmod o-w %s)", in.Path, s.m.User.Name, s.m.User.Name, in.Path, in.Path)
+	}
+	if err != nil {
+		in.Close()
+		return nil, err
+	}
+	return in, nil
+}
+
+func (s *start) mayOwn(uid uint32) bool { return uid == 0 || int(uid) == s.m.User.UID }
+
+// kernel judges the image and brings it in, with the libraries that it names.
+func (s *start) kernel(in *handle.Dir) (*kernel.Image, error) {
+	f, err := s.openFile(in, s.m.Kernel)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if err := s.executable(f); err != nil {
+		return nil, err
+	}
+	if s.read, err = f.Reopen(unix.O_RDONLY); err != nil {
+		return nil, err
+	}
+	image, err := kernel.Inspect(s.read)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Path, err)
+	}
+	if !image.NoReboot {
+		s.Say(fmt.Sprintf("warning: %s: has no argument noreboot, so a guest's reboot passes no check", f.Path))
+	}
+	s.plan("check", "%s: %s", f.Path, describe(image.Program))
+	if err := s.room.Bring(f, kernelName, jail.Execute); err != nil {
+		return nil, err
+	}
+	return image, s.libraries(f.Path, image.Program)
+}
+
+func describe(p *program.Program) string {
+	if p.Interp == "" {
+		return "static"
+	}
+	return "dynamic, " + strings.Join(append([]string{p.Interp}, p.Needed...), " ")
+}
+
+func (s *start) libraries(of string, p *program.Program) error {
+	libs, err := p.Libraries()
+	if err != nil {
+		return fmt.Errorf("%s: %w", of, err)
+	}
+	for _, l := range libs {
+		if s.room.Has(l.Jail) {
+			continue
+		}
+		f, err := handle.Open(l.Path)
+		if err != nil {
+			return err
+		}
+		err = s.room.Bring(f, l.Jail, jail.Execute)
+		f.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// executable: by the user, and by the filesystem that it lies on.
+func (s *start) executable(f *handle.File) error {
+	if err := f.Regular(); err != nil {
+		return err
+	}
+	if f.Stat.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
+		return fault.Permanent("%s: is set-uid or set-gid (try: chmod ug-s %s)", f.Path, f.Path)
+	}
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(f.Fd(), &fs); err != nil {
+		return fmt.Errorf("statfs %s: %w", f.Path, err)
+	}
+	if fs.Flags&unix.ST_NOEXEC != 0 {
+		return fault.Permanent("%s: lies on a filesystem that is mounted noexec", f.Path)
+	}
+	return handle.As(s.m.User.UID, s.m.User.GID, func() error {
+		if err := f.Access(unix.X_OK); err != nil {
+			return fault.Permanent("%s: %s cannot execute it (try: chmod a+rx %s)", f.Path, s.m.User.Name, f.Path)
+		}
+		return nil
+	})
+}
+
+// openFile opens a file of the jail, or one of the host by its absolute path,
+// which is the administrator's word.
+func (s *start) openFile(in *handle.Dir, name string) (f *handle.File, err error) {
+	if path.IsAbs(name) {
+		f, err = handle.Open(name)
+	} else {
+		f, err = in.Open(name)
+	}
+	switch {
+	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
+		return nil, fault.Permanent("%s: there is no such file", s.place(in, name))
+	case errors.Is(err, unix.ELOOP):
+		return nil, fault.Permanent("%s: leads over a symbolic link", s.place(in, name))
+	}
+	return f, err
+}
+
+func (s *start) place(in *handle.Dir, name string) string {
+	if path.IsAbs(name) {
+		return name
+	}
+	return in.Join(name)
+}
+
+// checkOutput: the guest's log is standard output; when its reader has died the
+// kernel would die with it at its first line.
+func checkOutput() error {
+	fds := []unix.PollFd{{Fd: 1}}
+	if _, err := unix.Poll(fds, 0); err != nil && !errors.Is(err, unix.EINTR) {
+		return fmt.Errorf("look at standard output: %w", err)
+	}
+	if fds[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0 {
+		return fault.Temporary("standard output is closed: the log that read it has died")
+	}
+	return nil
+}
