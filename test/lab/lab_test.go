@@ -3,7 +3,6 @@ package lab
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 // The guest needs nothing of ours: a TAP, a route, and its kernel.
@@ -12,8 +11,8 @@ func TestGuestByHand(t *testing.T) {
 	for _, device := range []string{"vec0:transport=tap,ifname=tap0,mac=fe:fd:c0:00:02:14", "eth0=tuntap,tap0,fe:fd:c0:00:02:14"} {
 		t.Run(device[:4], func(t *testing.T) {
 			t.Parallel()
-			t1 := time.Now(); l := New(t); t.Logf("lab %v", time.Since(t1))
-			t2 := time.Now(); m := l.Machine("guest", Settings{"ip4": "192.0.2.20"}); t.Logf("machine %v", time.Since(t2))
+			l := New(t)
+			m := l.Machine("guest", Settings{"ip4": "192.0.2.20"})
 			l.Must("sh", "-ec", `
 				ip tuntap add tap0 mode tap user guest
 				ip link set tap0 up
@@ -31,7 +30,7 @@ func TestGuestByHand(t *testing.T) {
 			if err := guest.Start(); err != nil {
 				t.Fatal(err)
 			}
-			t0 := time.Now(); l.WaitPing("192.0.2.20"); t.Logf("boot %v\n%s", time.Since(t0), log.String())
+			l.WaitPing("192.0.2.20")
 			if got := m.Guest("uname -s; ip -4 -o addr show scope global"); !strings.Contains(got, "192.0.2.20/32") {
 				t.Errorf("the guest's shell said %q", got)
 			}

@@ -1,0 +1,38 @@
+# As root on Debian 12 with Go, git and make. test/packages.sh brings the rest.
+PREFIX = /usr/local
+BIN = $(CURDIR)/bin
+export UML_BIN = $(BIN)
+
+# The race detector needs cgo and a C compiler; without them the tests run without it.
+RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null && echo -race)
+
+.PHONY: build test demo bench bare packages install clean
+
+build:
+	CGO_ENABLED=0 go build -trimpath -buildvcs=true -o $(BIN)/ ./cmd/...
+
+test: packages build
+	go vet ./...
+	go test -count=1 $(RACE) $$(go list ./... | grep -v '/test$$')
+	go test -count=1 -timeout 15m ./test
+
+demo: packages build
+	@go run ./test/demo $(if $(KEEP),-keep)
+
+bench: packages build
+	go run ./test/bench
+
+packages:
+	@test/packages.sh
+
+bare:
+	test/bare.sh
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	install $(BIN)/uml-* $(DESTDIR)$(PREFIX)/sbin
+	for s in 5 8; do for f in docs/*.$$s; do \
+		test ! -e $$f || install -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done
+
+clean:
+	rm -rf $(BIN)

@@ -1,0 +1,24 @@
+#!/bin/sh
+# Installs what the demo and the tests need and this host lacks: real parts.
+set -eu
+PATH=$PATH:/usr/sbin:/sbin
+
+missing=
+want() { # PACKAGE FILE-OR-COMMAND
+	command -v "$2" >/dev/null || missing="$missing $1"
+}
+want user-mode-linux linux.uml
+want daemontools supervise
+want busybox-static busybox
+want e2fsprogs mkfs.ext4
+want iproute2 ip
+want iptables iptables
+want iputils-ping ping
+want tree tree
+want util-linux nsenter
+test -z "$missing" && exit 0
+
+echo "installing$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get -q update
+apt-get -q -y --no-install-recommends install $missing
