@@ -54,13 +54,14 @@ func Code(err error) int {
 	return MayPass
 }
 
-// Parts takes joined errors apart, in order. A single error is its own part.
+// Parts takes joined errors apart, in order. A single error is its own part, and
+// so is one that makes a sentence of several (fmt.Errorf with more than one %w).
 func Parts(err error) []error {
 	if err == nil {
 		return nil
 	}
 	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok {
+	if !ok || err.Error() != fmt.Sprint(errors.Join(joined.Unwrap()...)) {
 		return []error{err}
 	}
 	var parts []error
