@@ -271,10 +271,7 @@ func (m *Machine) setOne(file, name, v string) (err error) {
 	case "transport":
 		m.Transport, err = parseTransport(v)
 	case "root":
-		m.Root = v
-		if strings.ContainsAny(v, " \t\"") {
-			err = fmt.Errorf("%q: a device cannot hold a space or a quote (try /dev/ubda)", v)
-		}
+		m.Root, err = v, checkWord(v)
 	case "kernel":
 		m.Kernel, err = v, checkPath(v, true)
 	case "nofile":
