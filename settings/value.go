@@ -23,7 +23,8 @@ const (
 )
 
 // ParseSize reads a number with one of the units K, M, G, T (powers of 1024). A
-// bare number is refused: nobody gives a guest 64 bytes.
+// bare number is refused: nobody gives a guest 64 bytes; and so is 0: an empty
+// file means none.
 func ParseSize(s string) (Size, error) {
 	fail := fmt.Errorf("%q is not a size (try 64M or 1G)", s)
 	if len(s) < 2 {
@@ -43,7 +44,7 @@ func ParseSize(s string) (Size, error) {
 		return 0, fail
 	}
 	n, err := strconv.ParseUint(s[:len(s)-1], 10, 63)
-	if err != nil || s[0] == '+' {
+	if err != nil || n == 0 {
 		return 0, fail
 	}
 	if n > uint64(math.MaxInt64/unit) {
