@@ -198,6 +198,8 @@ func numberedName(name string) (stem string, n int) {
 
 func (m *Machine) set(file, name string, lines []string) error {
 	switch name {
+	case "user":
+		m.User.Name = "" // until it is known to be good: no fault twice
 	case "ip4":
 		return setList(&m.IP4, lines, parseIP4)
 	case "ip6":
@@ -317,9 +319,12 @@ func (m *Machine) finish(dir *handle.Dir) error {
 		bs, bn := numberedName(b.Device)
 		return strings.Compare(as, bs)*1000 + an - bn
 	})
+	if m.User.Name == "" {
+		return nil // said already
+	}
 	account, err := lookup(m.User.Name)
 	if err != nil {
-		return fault.Permanent("%s: %w", dir.Join("settings/user"), err)
+		return fmt.Errorf("%s: %w", dir.Join("settings/user"), err)
 	}
 	m.User = account
 	if m.TAP == "" {
@@ -344,8 +349,11 @@ func (m *Machine) defaultMAC() net.HardwareAddr {
 
 func lookup(name string) (Account, error) {
 	u, err := user.Lookup(name)
+	if err != nil && !errors.Is(err, user.UnknownUserError(name)) {
+		return Account{}, fault.Temporary("cannot look up the account %q: %w", name, err)
+	}
 	if err != nil {
-		return Account{}, fmt.Errorf("no account %q (try: useradd --system --user-group --shell /usr/sbin/nologin %s)", name, name)
+		return Account{}, fault.Permanent("no account %q (try: useradd --system --user-group --shell /usr/sbin/nologin %s)", name, name)
 	}
 	uid, err := strconv.Atoi(u.Uid)
 	if err != nil {
@@ -356,7 +364,7 @@ func lookup(name string) (Account, error) {
 		return Account{}, err
 	}
 	if uid == 0 || gid == 0 {
-		return Account{}, fmt.Errorf("%q is root or of root's group: a guest never runs as that", name)
+		return Account{}, fault.Permanent("%q is root or of root's group: a guest never runs as that", name)
 	}
 	return Account{name, uid, gid}, nil
 }
