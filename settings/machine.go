@@ -371,15 +371,17 @@ func lookup(name string) (Account, error) {
 
 func setList[T comparable](to *[]T, lines []string, parse func(string) (T, error)) error {
 	var errs []error
+	seen := map[T]bool{}
 	for _, l := range lines {
 		v, err := parse(l)
-		if err == nil && slices.Contains(*to, v) && len(lines) < 1000 {
+		if err == nil && seen[v] {
 			err = fmt.Errorf("%q stands twice", l)
 		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
+		seen[v] = true
 		*to = append(*to, v)
 	}
 	return errors.Join(errs...)
