@@ -16,7 +16,6 @@ import (
 	"sync"
 
 	"uml/fault"
-	"uml/lock"
 	"uml/runscript"
 	"uml/settings"
 )
@@ -101,7 +100,7 @@ func (c *checker) named() (dirs []string) {
 
 // examine looks at several machines at once: they do not depend on each other.
 func (c *checker) examine(dirs []string) {
-	locks, err := lock.TakeCensus()
+	round, err := runscript.NewRound(c.h)
 	if err != nil {
 		c.host.fail("locks", err)
 		return
@@ -112,7 +111,7 @@ func (c *checker) examine(dirs []string) {
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for i := range next {
-				c.machines[i] = found(runscript.Examine(dirs[i], c.h, locks))
+				c.machines[i] = found(round.Examine(dirs[i]))
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,18 +51,16 @@ const hostName = "(host)"
 
 // Print prints columns for a person, with colour for a terminal.
 func (r *Report) Print(w io.Writer, colour bool) error {
+	out := bufio.NewWriter(w)
 	name, check := 0, 0
 	for _, l := range r.Lines {
 		name = max(name, len(l.title()))
 		check = max(check, len(l.Check))
 	}
 	for _, l := range r.Lines {
-		_, err := fmt.Fprintf(w, "%s  %-*s  %-*s  %s\n", paint(l.Status, colour), name, l.title(), check, l.Check, l.Text)
-		if err != nil {
-			return err
-		}
+		fmt.Fprintf(out, "%s  %-*s  %-*s  %s\n", paint(l.Status, colour), name, l.title(), check, l.Check, l.Text)
 	}
-	return nil
+	return out.Flush()
 }
 
 func (l Line) title() string {

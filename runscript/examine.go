@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"uml/fault"
 	"uml/handle"
@@ -42,9 +43,23 @@ type Examination struct {
 	Discs     []DiscFile
 	Findings  []Finding
 
-	check   string // that is going on
-	locks   lock.Census
+	round   *Round
+	check   string        // that is going on
 	holders []lock.Holder // of the machine's lock
+}
+
+// A Round is what the examinations of many machines share. It may examine several
+// at once.
+type Round struct {
+	host      *settings.Host
+	locks     lock.Census
+	libraries sync.Map // by the names that a kernel image has for them
+}
+
+// NewRound looks once through all processes for locks.
+func NewRound(host *settings.Host) (*Round, error) {
+	locks, err := lock.TakeCensus()
+	return &Round{host: host, locks: locks}, err
 }
 
 // A DiscFile is a file that the guest has as a disc, a COW disc's backing file or
@@ -58,9 +73,9 @@ type DiscFile struct {
 // Examine makes every check of a start, one after the other whatever they find,
 // and changes nothing; the guest may run meanwhile. It takes no lock, waits for
 // nothing, asks no address, and leaves SKAS to its caller: that is the host's.
-func Examine(dir string, host *settings.Host, locks lock.Census) *Examination {
-	e := &Examination{Name: base(dir), locks: locks}
-	s := &start{host: host, seen: e, Options: Options{Dir: dir, DryRun: true, Say: e.warn}}
+func (r *Round) Examine(dir string) *Examination {
+	e := &Examination{Name: base(dir), round: r}
+	s := &start{host: r.host, seen: e, Options: Options{Dir: dir, DryRun: true, Say: e.warn}}
 	if !e.stage("settings", "", s.seeSettings) && s.dir == nil {
 		return e
 	}

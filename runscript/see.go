@@ -13,6 +13,7 @@ import (
 	"uml/handle"
 	"uml/lock"
 	"uml/netsetup"
+	"uml/program"
 	"uml/settings"
 )
 
@@ -51,7 +52,7 @@ func (s *start) supervised() string {
 }
 
 func (s *start) seeLock() error {
-	by, holders, err := lock.See(s.dir, s.m.User.UID, s.seen.locks)
+	by, holders, err := lock.See(s.dir, s.m.User.UID, s.seen.round.locks)
 	s.seen.holders = holders
 	switch {
 	case err != nil:
@@ -81,7 +82,7 @@ func (s *start) seeDisc(f *handle.File, open *os.File, readOnly bool) error {
 		return nil
 	}
 	s.seen.Discs = append(s.seen.Discs, DiscFile{f.Path, f.Stat.Dev, f.Stat.Ino, readOnly})
-	return lock.SeeDisc(open, s.seen.holders, readOnly, s.seen.locks)
+	return lock.SeeDisc(open, s.seen.holders, readOnly, s.seen.round.locks)
 }
 
 // seeNetwork: a guest that is up needs all of it; of one that is down all may
@@ -133,6 +134,22 @@ func claims(s *netsetup.State) string {
 		parts = append(parts, fmt.Sprintf("%v published on %s", a, s.External))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// findLibraries is p.Libraries, in a round once for all images that name the same.
+func (s *start) findLibraries(p *program.Program) ([]program.Library, error) {
+	if s.seen == nil {
+		return p.Libraries()
+	}
+	key := fmt.Sprintf("%q %q %q %q", p.Interp, p.Needed, p.RunPath, p.RPath)
+	if libs, ok := s.seen.round.libraries.Load(key); ok {
+		return libs.([]program.Library), nil
+	}
+	libs, err := p.Libraries()
+	if err == nil {
+		s.seen.round.libraries.Store(key, libs)
+	}
+	return libs, err
 }
 
 // distinct joins errors, each text once: two looks may find the same.

@@ -147,7 +147,7 @@ func describe(p *program.Program) string {
 }
 
 func (s *start) libraries(of string, p *program.Program) error {
-	libs, err := p.Libraries()
+	libs, err := s.findLibraries(p)
 	if err != nil {
 		return fmt.Errorf("%s: %w", of, err)
 	}
