@@ -61,7 +61,7 @@ func Parts(err error) []error {
 		return nil
 	}
 	joined, ok := err.(interface{ Unwrap() []error })
-	if !ok || err.Error() != errors.Join(joined.Unwrap()...).Error() {
+	if !ok || err.Error() != fmt.Sprint(errors.Join(joined.Unwrap()...)) {
 		return []error{err}
 	}
 	var parts []error

@@ -53,6 +53,8 @@ func TestIs(t *testing.T) {
 
 func TestParts(t *testing.T) {
 	pair := fmt.Errorf("both %w and %w", plain, lasts)
+	var none error
+	empty := fmt.Errorf("neither %w nor %w", none, none)
 	for _, c := range []struct {
 		name string
 		err  error
@@ -63,6 +65,7 @@ func TestParts(t *testing.T) {
 		{"joined, in order", errors.Join(lasts, plain, passes), []error{lasts, plain, passes}},
 		{"joined twice", errors.Join(errors.Join(plain, lasts), nil, passes), []error{plain, lasts, passes}},
 		{"a sentence of two", pair, []error{pair}},
+		{"a sentence of none", empty, []error{empty}},
 	} {
 		if got := Parts(c.err); !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %q, want %q", c.name, got, c.want)

@@ -11,6 +11,7 @@ package handle
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strconv"
@@ -85,7 +86,7 @@ func (d *Dir) Names(limit int) ([]string, error) {
 	f := os.NewFile(uintptr(fd), d.Path)
 	defer f.Close()
 	names, err := f.Readdirnames(limit)
-	if len(names) == 0 && err != nil && err.Error() != "EOF" {
+	if err != nil && err != io.EOF {
 		return nil, err
 	}
 	return names, nil

@@ -17,6 +17,9 @@ func echoes(external string, addrs []netip.Addr) ([]*wire, error) {
 	if external == "" || len(external) >= unix.IFNAMSIZ {
 		return nil, fault.Permanent("%q is not the name of an interface", external)
 	}
+	if len(addrs) > 1<<16 {
+		return nil, fault.Permanent("%d addresses to ask, there are sequence numbers for 65536", len(addrs))
+	}
 	asks4, asks6 := byFamily(addrs)
 	var wires []*wire
 	for _, f := range []struct {
@@ -27,10 +30,10 @@ func echoes(external string, addrs []netip.Addr) ([]*wire, error) {
 			continue
 		}
 		w, err := echoWire(f.kind, external, f.asks)
+		wires = append(wires, w)
 		if err != nil {
 			return wires, err
 		}
-		wires = append(wires, w)
 	}
 	return wires, nil
 }
@@ -48,10 +51,9 @@ func byFamily(addrs []netip.Addr) (asks4, asks6 []ask) {
 	return asks4, asks6
 }
 
+// echoWire is a wire to be closed even if there is an error. One whose questions
+// can never leave still takes its part: it says so of each address.
 func echoWire(k kind, external string, asks []ask) (*wire, error) {
-	if len(asks) > 1<<16 {
-		return nil, fault.Permanent("%d addresses to ask, there are sequence numbers for 65536", len(asks))
-	}
 	s := newStamp()
 	fd, err := openEcho(k, external, s.id, len(asks))
 	w := &wire{
@@ -71,11 +73,7 @@ func echoWire(k kind, external string, asks []ask) (*wire, error) {
 		w.send = func(uint16, netip.Addr) error { return err }
 		return w, nil
 	}
-	if err != nil {
-		w.close()
-		return nil, err
-	}
-	return w, nil
+	return w, err
 }
 
 // read is what a packet from the socket answers, and whose answer it is.

@@ -49,7 +49,8 @@ func list(s ...string) (all []netip.Addr) {
 }
 
 func TestAnswers(t *testing.T) {
-	newLab(t, "-n peer addr add 10.9.1.40/32 dev eth0", "-n peer addr add 10.9.1.7/32 dev eth0", "-n peer addr add 198.51.100.7/32 dev eth0")
+	newLab(t, "-n peer addr add 10.9.1.40/32 dev eth0", "-n peer addr add 10.9.1.7/32 dev eth0", "-n peer addr add 198.51.100.7/32 dev eth0",
+		"addr add fe80::1/64 dev ext nodad", "-n peer addr add fe80::2/64 dev eth0 nodad")
 	for _, test := range []struct {
 		name  string
 		addrs []netip.Addr
@@ -60,6 +61,7 @@ func TestAnswers(t *testing.T) {
 		{"silent IPv6", list("fd09::99"), ""},
 		{"one", list("10.9.0.2"), "10.9.0.2 answers ICMP echo from 10.9.0.2; "},
 		{"IPv6", list("fd09::2"), "fd09::2 answers ICMP echo from fd09::2; "},
+		{"on the link", list("fe80::2%lo"), "fe80::2 answers ICMP echo from fe80::2; "},
 		{"as IPv6", list("::ffff:10.9.0.2"), "10.9.0.2 answers ICMP echo from 10.9.0.2; "},
 		{"three of 42", append(addresses("10.9.1.1", 40), list("10.9.0.2", "10.9.0.3")...),
 			"10.9.1.7 answers ICMP echo from 10.9.1.7; 10.9.1.40 answers ICMP echo from 10.9.1.40; 10.9.0.2 answers ICMP echo from 10.9.0.2; "},
@@ -236,5 +238,40 @@ func TestFlood(t *testing.T) {
 	t.Logf("%d replies to others: %v, CPU %v", 256*<-ended, wall, cpu)
 	if wall > timeout+late {
 		t.Errorf("took %v", wall)
+	}
+}
+
+// The same for IPv6, whose raw sockets see no IP header.
+func TestFilterIPv6(t *testing.T) {
+	l := newLab(t)
+	var out int
+	l.inPeer(func() { out, _ = unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMPV6) })
+	defer unix.Close(out)
+	fd, err := openEcho(echo6, "ext", stampA.id, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	good := reply(echo6, 3)
+	for _, at := range []int{0, 1, 4, 5, -1} { // type, code, id, and good
+		m := good
+		if at >= 0 {
+			m = changed(good, at)
+		}
+		if err := unix.Sendto(out, m, 0, sockaddr(netip.MustParseAddr("fd09::1"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(20 * time.Millisecond) // the first waits for neighbour discovery
+	var b [100]byte
+	n, from, err := unix.Recvfrom(fd, b[:], 0)
+	if err != nil {
+		t.Fatalf("no good reply: %v", err)
+	}
+	if seq, source, ok := stampA.read(echo6, b[:n], from); seq != 3 || source.String() != "fd09::2" || !ok {
+		t.Errorf("got %d from %s, %v, want 3 from fd09::2", seq, source, ok)
+	}
+	if n, _, err := unix.Recvfrom(fd, b[:], 0); err != unix.EAGAIN {
+		t.Errorf("another: got %d bytes, %v, want none", n, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"uml/fault"
 	"uml/handle"
 )
 
@@ -45,6 +46,9 @@ func ReadHost(name string) (*Host, error) {
 	dir, err := handle.OpenDir(name)
 	if errors.Is(err, unix.ENOENT) {
 		return h, nil
+	}
+	if errors.Is(err, unix.ENOTDIR) {
+		return nil, fault.Permanent("%s: is not a directory", name)
 	}
 	if err != nil {
 		return nil, err
@@ -91,7 +95,7 @@ func (h *Host) set(name string, lines []string) (err error) {
 		}
 	case "radvd-conf":
 		h.RadvdConf = v
-		if !path.IsAbs(v) {
+		if !path.IsAbs(v) || strings.ContainsRune(v, 0) {
 			err = fmt.Errorf("%q is not an absolute path", v)
 		}
 	}

@@ -198,6 +198,8 @@ func numberedName(name string) (stem string, n int) {
 
 func (m *Machine) set(file, name string, lines []string) error {
 	switch name {
+	case "user":
+		m.User.Name = "" // until it is known to be good: no fault twice
 	case "ip4":
 		return setList(&m.IP4, lines, parseIP4)
 	case "ip6":
@@ -271,10 +273,7 @@ func (m *Machine) setOne(file, name, v string) (err error) {
 	case "transport":
 		m.Transport, err = parseTransport(v)
 	case "root":
-		m.Root = v
-		if strings.ContainsAny(v, " \t\"") {
-			err = fmt.Errorf("%q: a device cannot hold a space or a quote (try /dev/ubda)", v)
-		}
+		m.Root, err = v, checkWord(v)
 	case "kernel":
 		m.Kernel, err = v, checkPath(v, true)
 	case "nofile":
@@ -320,9 +319,12 @@ func (m *Machine) finish(dir *handle.Dir) error {
 		bs, bn := numberedName(b.Device)
 		return strings.Compare(as, bs)*1000 + an - bn
 	})
+	if m.User.Name == "" {
+		return nil // said already
+	}
 	account, err := lookup(m.User.Name)
 	if err != nil {
-		return fault.Permanent("%s: %w", dir.Join("settings/user"), err)
+		return fmt.Errorf("%s: %w", dir.Join("settings/user"), err)
 	}
 	m.User = account
 	if m.TAP == "" {
@@ -347,8 +349,11 @@ func (m *Machine) defaultMAC() net.HardwareAddr {
 
 func lookup(name string) (Account, error) {
 	u, err := user.Lookup(name)
+	if err != nil && !errors.Is(err, user.UnknownUserError(name)) {
+		return Account{}, fault.Temporary("cannot look up the account %q: %w", name, err)
+	}
 	if err != nil {
-		return Account{}, fmt.Errorf("no account %q (try: useradd --system --user-group --shell /usr/sbin/nologin %s)", name, name)
+		return Account{}, fault.Permanent("no account %q (try: useradd --system --user-group --shell /usr/sbin/nologin %s)", name, name)
 	}
 	uid, err := strconv.Atoi(u.Uid)
 	if err != nil {
@@ -359,22 +364,24 @@ func lookup(name string) (Account, error) {
 		return Account{}, err
 	}
 	if uid == 0 || gid == 0 {
-		return Account{}, fmt.Errorf("%q is root or of root's group: a guest never runs as that", name)
+		return Account{}, fault.Permanent("%q is root or of root's group: a guest never runs as that", name)
 	}
 	return Account{name, uid, gid}, nil
 }
 
 func setList[T comparable](to *[]T, lines []string, parse func(string) (T, error)) error {
 	var errs []error
+	seen := map[T]bool{}
 	for _, l := range lines {
 		v, err := parse(l)
-		if err == nil && slices.Contains(*to, v) && len(lines) < 1000 {
+		if err == nil && seen[v] {
 			err = fmt.Errorf("%q stands twice", l)
 		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
+		seen[v] = true
 		*to = append(*to, v)
 	}
 	return errors.Join(errs...)

@@ -23,7 +23,8 @@ const (
 )
 
 // ParseSize reads a number with one of the units K, M, G, T (powers of 1024). A
-// bare number is refused: nobody gives a guest 64 bytes.
+// bare number is refused: nobody gives a guest 64 bytes; and so is 0: an empty
+// file means none.
 func ParseSize(s string) (Size, error) {
 	fail := fmt.Errorf("%q is not a size (try 64M or 1G)", s)
 	if len(s) < 2 {
@@ -43,7 +44,7 @@ func ParseSize(s string) (Size, error) {
 		return 0, fail
 	}
 	n, err := strconv.ParseUint(s[:len(s)-1], 10, 63)
-	if err != nil || s[0] == '+' {
+	if err != nil || n == 0 {
 		return 0, fail
 	}
 	if n > uint64(math.MaxInt64/unit) {
@@ -175,8 +176,10 @@ func parseDisc(n int, s string) (Disc, error) {
 // checkPath takes a file's name as the kernel gets it. The kernel takes its
 // arguments apart at spaces, commas and colons, so no name may hold one.
 func checkPath(s string, absolute bool) error {
-	if i := strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`,:"'\`, r) }); i >= 0 {
-		return fmt.Errorf("%q: the kernel cannot be given a name with %q in it", s, s[i])
+	for _, r := range s {
+		if r <= ' ' || r > '~' || strings.ContainsRune(`,:"'\`, r) {
+			return fmt.Errorf("%q: the kernel cannot be given a name with %q in it", s, r)
+		}
 	}
 	if path.IsAbs(s) {
 		if !absolute {
@@ -307,11 +310,21 @@ func parsePrefix(s string, bits int) (netip.Prefix, error) {
 var reserved = regexp.MustCompile(`^(mem|swap|umid|uml_dir|root|ubd\w*|con\d*|ssl\d*|vec\d*:.*|eth\d*|noreboot)(=|$)`)
 
 func checkArg(s string) error {
-	if i := strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' }); i >= 0 {
-		return fmt.Errorf("%q: a kernel argument cannot hold %q", s, s[i])
+	if err := checkWord(s); err != nil {
+		return err
 	}
 	if m := reserved.FindStringSubmatch(s); m != nil {
 		return fmt.Errorf("%q: the start makes this argument from the settings", s)
+	}
+	return nil
+}
+
+// checkWord refuses what would end a kernel argument, or never reach the kernel.
+func checkWord(s string) error {
+	for _, r := range s {
+		if r <= ' ' || r > '~' || r == '"' {
+			return fmt.Errorf("%q: a kernel argument cannot hold %q", s, r)
+		}
 	}
 	return nil
 }

@@ -1,0 +1,57 @@
+// Command uml-net gives machines their network on the host: see uml-net(8).
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/urfave/cli/v2"
+
+	"uml/cmdline"
+	"uml/fault"
+	"uml/runscript"
+	"uml/settings"
+)
+
+func main() { os.Exit(run(os.Args)) }
+
+func run(args []string) int {
+	dry := &cli.BoolFlag{Name: "dry-run", Usage: "print the commands that would do the same; change nothing"}
+	return cmdline.Run(&cli.App{
+		Name:      "uml-net",
+		Usage:     "give machines their TAPs, routes and published addresses, or take them away",
+		UsageText: "uml-net [--machines DIR] up|down|show [--dry-run] NAME...",
+		Flags:     []cli.Flag{cmdline.Machines, cmdline.HostSettings},
+		Commands: []*cli.Command{
+			{Name: "up", Usage: "give each machine what its settings name, take away what they do not", Flags: []cli.Flag{dry}, Action: each(runscript.NetUp)},
+			{Name: "down", Usage: "take away all of it; the guest must be down", Flags: []cli.Flag{dry}, Action: each(runscript.NetDown)},
+			{Name: "show", Usage: "print what each machine has, and what is missing or too much", Action: each(runscript.NetShow)},
+		},
+	}, args)
+}
+
+// each does the same for every machine named; one that fails stops no other.
+func each(do func(context.Context, runscript.Options) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		names, err := cmdline.Names(c)
+		if err != nil {
+			return err
+		}
+		if len(names) == 0 {
+			return fault.Permanent("no NAME of a machine (see --help)")
+		}
+		var errs []error
+		for _, n := range names {
+			dir, err := settings.Locate(c.String("machines"), n)
+			if err == nil {
+				err = do(c.Context, runscript.Options{
+					Dir: dir, HostDir: c.String("host-settings"), DryRun: c.Bool("dry-run"),
+					Out: os.Stdout, Say: cmdline.Say("uml-net"),
+				})
+			}
+			errs = append(errs, err)
+		}
+		return errors.Join(errs...)
+	}
+}

@@ -1,0 +1,166 @@
+package netsetup
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+
+	"uml/settings"
+)
+
+// A look is what is there of a machine's network, found in single look-ups whose
+// number depends on nothing but the machine's own addresses.
+type look struct {
+	*conn
+	m *settings.Machine
+	h *settings.Host
+
+	tap  held  // by its name; ours or not
+	old  held  // this machine's TAP, if that has another name
+	user *link // the TAP that serves the account, whosever
+
+	ext    *link // nil: none, for extErr
+	extErr error
+}
+
+// held is an interface with what it holds of ours.
+type held struct {
+	*link
+	routes []route
+	others []netip.Prefix // routes of others to it
+	addrs  []netip.Prefix // IPv6 addresses of ours on it
+}
+
+func lookAt(m *settings.Machine, h *settings.Host) (*look, error) {
+	c, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	l := &look{conn: c, m: m, h: h}
+	if err := l.find(); err != nil {
+		c.Close()
+		return nil, err
+	}
+	l.ext, l.extErr = c.external(h)
+	return l, nil
+}
+
+func (l *look) find() (err error) {
+	if l.tap, err = l.holds(l.m.TAP); err != nil {
+		return err
+	}
+	if l.old, err = l.holds(machineName(l.m)); err != nil {
+		return err
+	}
+	if l.old.link != nil && (l.old.Name == l.m.TAP || l.old.Alias != alias(l.m)) {
+		l.old = held{}
+	}
+	l.user, err = l.link(userName(l.m))
+	return err
+}
+
+func (l *look) holds(name string) (n held, err error) {
+	n.link, err = l.link(name)
+	if err != nil || n.link == nil || !n.TAP {
+		return n, err
+	}
+	families := []int{netlink.FAMILY_V4}
+	if ipv6() {
+		families = append(families, netlink.FAMILY_V6)
+		if n.addrs, err = l.addresses6(n.Index); err != nil {
+			return n, err
+		}
+	}
+	n.routes, n.others, err = l.routes(n.Index, families...)
+	return n, err
+}
+
+// ours lists the machine's TAPs: one, but for a change of its name.
+func (l *look) ours() (all []held) {
+	if l.tap.link != nil && judge(l.tap.link, l.m) != foreign {
+		all = append(all, l.tap)
+	}
+	if l.old.link != nil {
+		all = append(all, l.old)
+	}
+	return all
+}
+
+// A claim is an address published on an interface.
+type claim struct {
+	addr  netip.Addr
+	index int
+	dev   string
+}
+
+// claims lists what is published of the machine: of the addresses that its routes
+// record, and of those that its settings name and nobody else's TAP has.
+func (l *look) claims() ([]claim, error) {
+	var recorded []netip.Addr
+	for _, h := range l.ours() {
+		for _, r := range h.routes {
+			recorded = append(recorded, addresses(r.to)...)
+		}
+	}
+	found, err := l.publishedOf(slices.Concat(recorded, l.m.Addresses4()))
+	if err != nil {
+		return nil, err
+	}
+	var all []claim
+	for _, c := range found {
+		if !slices.Contains(recorded, c.addr) && l.otherTAP(c.addr) != nil {
+			continue
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func (l *look) publishedOf(addrs []netip.Addr) (all []claim, err error) {
+	slices.SortFunc(addrs, netip.Addr.Compare)
+	addrs = slices.Compact(addrs)
+	if l.ext == nil {
+		return l.publishedAnywhere(addrs)
+	}
+	for _, a := range addrs {
+		there, err := l.published(a, l.ext.Index)
+		if err != nil {
+			return nil, err
+		}
+		if there {
+			all = append(all, claim{a, l.ext.Index, l.ext.Name})
+		}
+	}
+	return all, nil
+}
+
+// publishedAnywhere is for a host that lost its external interface's setting or
+// default route, but not what was published: only then all neighbours are read.
+func (l *look) publishedAnywhere(addrs []netip.Addr) (all []claim, err error) {
+	list, err := l.proxies()
+	if err != nil {
+		return nil, err
+	}
+	for _, n := range list {
+		a, _ := netip.AddrFromSlice(n.IP)
+		if !slices.Contains(addrs, a.Unmap()) {
+			continue
+		}
+		if dev, err := l.linkAt(n.LinkIndex); err == nil && dev != nil {
+			all = append(all, claim{a.Unmap(), n.LinkIndex, dev.Name})
+		}
+	}
+	return all, nil
+}
+
+// addresses takes an IPv4 prefix apart; an IPv6 one is not published.
+func addresses(p netip.Prefix) (all []netip.Addr) {
+	if p.Addr().Is6() {
+		return nil
+	}
+	for a := p.Addr(); p.Contains(a); a = a.Next() {
+		all = append(all, a)
+	}
+	return all
+}

@@ -1,0 +1,114 @@
+// Package netsetup gives a machine its network on the host, and takes it away: a
+// TAP of the guest's user, routes of the guest's addresses to it, and the host
+// answering ARP for them on the interface towards the network (paper 2.2.3, 4.2,
+// 4.3). It speaks netlink and starts no process.
+//
+// All work is decided first, as a list of steps that holds only what is missing or
+// too much, and then done. Every order of steps can be interrupted at any line: the
+// routes to the TAP under our protocol number are the record of what may be
+// published, so a route is there before its addresses are published, and goes
+// after them.
+//
+// It acts in the network namespace of the calling thread: a caller that has
+// changed it must have locked its goroutine to the thread.
+//
+// Not promised: forwarding and proxy_delay of the external interface, which all
+// machines share, stay as Up made them. What was published on an interface that is
+// external no more is found only by who lists all neighbours of our protocol.
+package netsetup
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"uml/fault"
+	"uml/settings"
+)
+
+// Protocol marks our routes and published neighbours (rtnetlink's RTPROT, "proto
+// 117" of ip-route(8)): of the numbers 4 to 255, which the kernel leaves to
+// programs, one that no routing daemon has in /etc/iproute2/rt_protos.
+const Protocol = 117
+
+// A Step is one change. Text is the command of ip(8) or sysctl(8) that does the
+// same.
+type Step struct {
+	Text  string
+	Takes bool // takes something away
+
+	do func(*conn) error
+}
+
+// Up gives the machine all of its network, and takes away what its settings name
+// no more. What is right already is not touched.
+func Up(ctx context.Context, m *settings.Machine, h *settings.Host) error {
+	return change(ctx, m, h, (*look).up)
+}
+
+// Release takes the machine's routes and published neighbours away; the TAP
+// stays. Nobody answers for its addresses then.
+func Release(m *settings.Machine, h *settings.Host) error {
+	return change(context.Background(), m, h, (*look).release)
+}
+
+// Down takes away all that Up gave. A TAP that is not the machine's is left alone.
+func Down(m *settings.Machine, h *settings.Host) error {
+	return change(context.Background(), m, h, (*look).down)
+}
+
+// Plan is what Up would do now, a command a line. It changes nothing.
+func Plan(m *settings.Machine, h *settings.Host) ([]string, error) {
+	return plan(m, h, (*look).up)
+}
+
+// DownPlan is what Down would do now.
+func DownPlan(m *settings.Machine, h *settings.Host) ([]string, error) {
+	return plan(m, h, (*look).down)
+}
+
+func plan(m *settings.Machine, h *settings.Host, decide func(*look) ([]Step, error)) ([]string, error) {
+	l, err := lookAt(m, h)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	steps, err := decide(l)
+	return texts(steps), err
+}
+
+func change(ctx context.Context, m *settings.Machine, h *settings.Host, decide func(*look) ([]Step, error)) error {
+	if os.Geteuid() != 0 {
+		return fault.Permanent("only root can change the host's network")
+	}
+	l, err := lookAt(m, h)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	steps, err := decide(l)
+	if err != nil {
+		return err
+	}
+	return l.run(ctx, steps)
+}
+
+func (c *conn) run(ctx context.Context, steps []Step) error {
+	for _, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := s.do(c); err != nil {
+			return fmt.Errorf("%s: %w", s.Text, err)
+		}
+	}
+	return nil
+}
+
+func texts(steps []Step) []string {
+	var all []string
+	for _, s := range steps {
+		all = append(all, s.Text)
+	}
+	return all
+}

@@ -1,0 +1,261 @@
+package netsetup
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"uml/settings"
+)
+
+var fresh4 = []string{
+	"sysctl -w net.ipv4.conf.eth0.forwarding=1",
+	"sysctl -w net.ipv4.neigh.eth0.proxy_delay=0",
+	"sysctl -w net.ipv4.conf.tap_bara.forwarding=1",
+	"sysctl -w net.ipv4.conf.tap_bara.proxy_arp=1",
+	"sysctl -w net.ipv4.neigh.tap_bara.proxy_delay=0",
+	"sysctl -w net.ipv4.conf.tap_bara.rp_filter=1",
+	"sysctl -w net.ipv4.conf.tap_bara.accept_redirects=0",
+	"sysctl -w net.ipv4.conf.tap_bara.send_redirects=0",
+	"sysctl -w net.ipv4.conf.tap_bara.ignore_routes_with_linkdown=1",
+}
+
+// What --dry-run prints of a first start, and that it changes nothing.
+func TestPlanFresh(t *testing.T) {
+	w := newWorld(t)
+	before := w.snapshot(t)
+	got := w.plan(t, machine("192.0.2.20/32"))
+	want := lines(
+		"ip tuntap add dev tap_bara mode tap user 1001",
+		`ip link set dev tap_bara alias "uml /machines/bara"`,
+		"ip link property add dev tap_bara altname "+machineName(machine()),
+		"ip link property add dev tap_bara altname uml-uid-1001",
+		lines(fresh4...),
+		"sysctl -w net.ipv6.conf.tap_bara.disable_ipv6=1",
+		"ip link set dev tap_bara address "+machine().HostMAC().String(),
+		"ip link set dev tap_bara up",
+		"ip route add 192.0.2.20/32 dev tap_bara proto 117",
+		"ip neigh replace proxy 192.0.2.20 dev eth0 protocol 117",
+	)
+	equal(t, "plan", lines(got...), want)
+	equal(t, "host after Plan", w.snapshot(t), before)
+}
+
+// The commands of the plan, typed, make what Up makes.
+func TestPlanTyped(t *testing.T) {
+	m := machine("192.0.2.20/32", "192.0.2.32/30", "2001:db8:1::/64", "2001:db8:2::/56")
+	typed, done := newWorld(t), newWorld(t)
+	typed.host.sh(strings.Join(typed.plan(t, m), "\n"))
+	done.up(t, m)
+	if left := typed.plan(t, m); left != nil {
+		t.Errorf("after the commands were typed Up would still do %q", left)
+	}
+	peers := func(s string) string { // veth addresses are random
+		return strings.Join(strings.Fields(s), " ")
+	}
+	got, want := stable(typed.snapshot(t)), stable(done.snapshot(t))
+	equal(t, "host", peers(got), peers(want))
+	equal(t, "switches", typed.switches("tap_bara"), done.switches("tap_bara"))
+}
+
+// stable leaves out what holds the veth's random address.
+func stable(s string) string {
+	var keep []string
+	for l := range strings.Lines(s) {
+		if !strings.Contains(l, "link/ether") && !strings.Contains(l, "fe80::") || strings.Contains(l, "fe:ff:") {
+			keep = append(keep, l)
+		}
+	}
+	return strings.Join(keep, "")
+}
+
+func TestUpTwice(t *testing.T) {
+	w := newWorld(t)
+	m := machine("192.0.2.20/32", "192.0.2.32/29", "2001:db8:1::/64", "2001:db8:2::/56")
+	w.up(t, m)
+	if again := w.plan(t, m); again != nil {
+		t.Errorf("a second Up would do %q", again)
+	}
+	var err error
+	out := monitor(t, w.host, func() { err = Up(context.Background(), m, host()) })
+	if err != nil || out != "" {
+		t.Errorf("second Up: %v, heard:\n%s", err, out)
+	}
+	out = monitor(t, w.host, func() { err = Release(m, host()) })
+	if err != nil || !strings.Contains(out, "192.0.2.20") {
+		t.Errorf("the monitor hears nothing: %v\n%s", err, out)
+	}
+}
+
+// A run that ends after any step is made good by the next.
+func TestInterrupted(t *testing.T) {
+	m := machine("192.0.2.20/32", "192.0.2.32/30", "2001:db8:1::/64", "2001:db8:2::/56")
+	type decide = func(*look) ([]Step, error)
+	partly := func(t *testing.T, w world, d decide, n int) (all int) {
+		t.Helper()
+		w.in(t, "part of the steps", func() error {
+			l, err := lookAt(m, host())
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			steps, err := d(l)
+			if err != nil {
+				return err
+			}
+			all = len(steps)
+			return l.run(context.Background(), steps[:min(n, all)])
+		})
+		return all
+	}
+	w := newWorld(t)
+	empty := w.snapshot(t)
+	w.up(t, m)
+	whole, switches := w.snapshot(t), w.switches("tap_bara")
+	down := func() error { return Down(m, host()) }
+	back := map[string]decide{"up": (*look).up, "release": (*look).release, "down": (*look).down}
+	for name, d := range back {
+		t.Run(name, func(t *testing.T) {
+			for n, all := 0, 1; n <= all; n++ {
+				if name == "up" {
+					w.in(t, "Down", down)
+				} else {
+					w.up(t, m)
+				}
+				all = partly(t, w, d, n)
+				w.up(t, m)
+				equal(t, "host", w.snapshot(t), whole)
+				equal(t, "switches", w.switches("tap_bara"), switches)
+				if name == "up" {
+					w.in(t, "Down", down)
+				}
+				partly(t, w, d, n)
+				w.in(t, "Release", func() error { return Release(m, host()) })
+				if s := w.host.sh("ip route show proto 117; ip -6 route show proto 117; ip neigh show proxy"); s != "" {
+					t.Fatalf("after %d steps Release leaves:\n%s", n, s)
+				}
+				w.in(t, "Down", down)
+				equal(t, "host after Down", w.snapshot(t), empty)
+			}
+		})
+	}
+}
+
+func TestDownTwice(t *testing.T) {
+	w := newWorld(t)
+	before := w.snapshot(t)
+	m := machine("192.0.2.20/32", "192.0.2.32/29", "2001:db8:1::/64")
+	w.up(t, m)
+	if w.snapshot(t) == before {
+		t.Fatal("Up changed nothing")
+	}
+	for range 2 {
+		w.in(t, "Down", func() error { return Down(m, host()) })
+		equal(t, "host", w.snapshot(t), before)
+	}
+}
+
+// What leaves the settings leaves the host, and nothing else is touched.
+func TestSettingsChange(t *testing.T) {
+	w := newWorld(t)
+	m := machine("192.0.2.20/32", "192.0.2.32/29", "2001:db8:1::/64", "2001:db8:2::/56")
+	w.up(t, m)
+	for _, c := range []struct {
+		name   string
+		change func()
+		want   string
+	}{
+		{"an address", func() { m.IP4 = m.IP4[1:] }, lines(
+			"ip neigh del proxy 192.0.2.20 dev eth0",
+			"ip route del 192.0.2.20/32 dev tap_bara proto 117")},
+		{"block to one of it", func() { m.IP4[0] = netip.MustParsePrefix("192.0.2.36/31") }, lines(
+			"ip neigh del proxy 192.0.2.32 dev eth0",
+			"ip neigh del proxy 192.0.2.33 dev eth0",
+			"ip neigh del proxy 192.0.2.34 dev eth0",
+			"ip neigh del proxy 192.0.2.35 dev eth0",
+			"ip neigh del proxy 192.0.2.38 dev eth0",
+			"ip neigh del proxy 192.0.2.39 dev eth0",
+			"ip route del 192.0.2.32/29 dev tap_bara proto 117",
+			"ip route add 192.0.2.36/31 dev tap_bara proto 117")},
+		{"further prefix", func() { m.IP6 = m.IP6[:1] },
+			"ip -6 route del 2001:db8:2::/56 via 2001:db8:1::2 dev tap_bara proto 117"},
+		{"another /64", func() { m.IP6[0] = netip.MustParsePrefix("2001:db8:1:7::/64") }, lines(
+			"ip -6 route del 2001:db8:1::/64 dev tap_bara proto 117",
+			"ip -6 addr del 2001:db8:1::1/64 dev tap_bara",
+			"ip -6 addr replace 2001:db8:1:7::1/64 dev tap_bara nodad noprefixroute",
+			"ip -6 route add 2001:db8:1:7::/64 dev tap_bara proto 117")},
+		{"ip6", func() { m.IP6 = nil }, lines(
+			"ip -6 route del 2001:db8:1:7::/64 dev tap_bara proto 117",
+			"ip -6 addr del 2001:db8:1:7::1/64 dev tap_bara",
+			"sysctl -w net.ipv6.conf.tap_bara.disable_ipv6=1")},
+		{"net", func() { m.Net.Kind = settings.None }, lines(
+			"ip neigh del proxy 192.0.2.36 dev eth0",
+			"ip neigh del proxy 192.0.2.37 dev eth0",
+			"ip link del dev tap_bara")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.change()
+			equal(t, "plan", lines(w.plan(t, m)...), c.want)
+			w.up(t, m)
+			if again := w.plan(t, m); again != nil {
+				t.Errorf("after Up it would still do %q", again)
+			}
+		})
+	}
+}
+
+// publish none leaves the addresses to a routing daemon, and takes back what an
+// earlier setting published.
+func TestPublishNone(t *testing.T) {
+	w := newWorld(t)
+	m := machine("192.0.2.20/32")
+	w.up(t, m)
+	w.in(t, "Up", func() error { return Up(context.Background(), m, &settings.Host{}) })
+	if s := w.host.sh("ip neigh show proxy"); s != "" {
+		t.Errorf("still published: %s", s)
+	}
+	if s := w.host.sh("ip route show proto 117"); !strings.Contains(s, "192.0.2.20") {
+		t.Errorf("route is gone: %q", s)
+	}
+}
+
+// A TAP removed by hand takes the record of what is published with it; an address
+// that another machine has since must stay published.
+func TestTAPRemovedByHand(t *testing.T) {
+	w := newWorld(t)
+	m := machine("192.0.2.20/32", "192.0.2.21/32")
+	w.up(t, m)
+	w.host.sh("ip link del tap_bara; ip tuntap add tap_b mode tap; ip link set tap_b up; ip route add 192.0.2.21/32 dev tap_b")
+	w.in(t, "Release", func() error { return Release(m, host()) })
+	got := w.host.sh("ip neigh show proxy")
+	if strings.Contains(got, "192.0.2.20") || !strings.Contains(got, "192.0.2.21") {
+		t.Errorf("published after Release: %q, want only the other machine's 192.0.2.21", got)
+	}
+}
+
+// A host that lost its default route still lets go of what it published.
+func TestReleaseWithoutExternal(t *testing.T) {
+	w := newWorld(t)
+	m := machine("192.0.2.20/32")
+	w.up(t, m)
+	w.host.sh("ip route del default; ip -6 route del default; ip neigh add proxy 192.0.2.99 dev eth0")
+	w.in(t, "Release", func() error { return Release(m, host()) })
+	if got := w.host.sh("ip neigh show proxy"); strings.Contains(got, "192.0.2.20") || !strings.Contains(got, "192.0.2.99") {
+		t.Errorf("published after Release: %q, want only 192.0.2.99", got)
+	}
+}
+
+func TestCancel(t *testing.T) {
+	w := newWorld(t)
+	before := w.snapshot(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var err error
+	w.host.do(func() { err = Up(ctx, machine("192.0.2.20/32"), host()) })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context canceled", err)
+	}
+	equal(t, "host", w.snapshot(t), before)
+}

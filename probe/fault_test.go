@@ -1,0 +1,200 @@
+package probe
+
+import (
+	"net/netip"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+)
+
+// onThread runs f on a thread that prepare has changed and that ends with it.
+func onThread(t *testing.T, prepare func() error, f func()) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // and never unlocked
+		err := prepare()
+		if err == nil {
+			f()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func asIs() error { return nil }
+
+func dropPrivileges() error {
+	return unix.Capset(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &make([]unix.CapUserData, 2)[0])
+}
+
+// withoutIPv6 lets socket(AF_INET6) fail as under a kernel without IPv6.
+func withoutIPv6() error {
+	code := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the call's number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 3, K: unix.SYS_SOCKET},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 16}, // its first argument
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.AF_INET6},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EAFNOSUPPORT)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	prog := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&prog)), 0, 0)
+}
+
+func TestFaults(t *testing.T) {
+	l := newLab(t)
+	four, six := list("10.9.0.2"), list("fd09::2")
+	for _, test := range []struct {
+		name     string
+		external string
+		addrs    []netip.Addr
+		before   string
+		after    string
+		prepare  func() error
+		want     string
+		code     int
+	}{
+		{"no interface", "eth9", four, "", "", asIs, "bind to interface eth9: no such device", fault.MayPass},
+		{"no name", "", four, "", "", asIs, `"" is not the name of an interface`, fault.MustMend},
+		{"the kernel would cut the name", "ext4567890123456", four, "", "", asIs, `"ext4567890123456" is not the name of an interface`, fault.MustMend},
+		{"too many", "ext", addresses("10.10.0.0", 1<<16+1), "", "", asIs, "65537 addresses to ask, there are sequence numbers for 65536", fault.MustMend},
+		{"firewall", "ext", four, "iptables -A OUTPUT -p icmp -j DROP", "iptables -F OUTPUT", asIs,
+			"ICMP echo to 10.9.0.2: the host's own firewall refuses to send it on ext (let it out)", fault.MayPass},
+		{"firewall for IPv6", "ext", append(six, four...), "ip6tables -A OUTPUT -p icmpv6 --icmpv6-type echo-request -j DROP", "ip6tables -F OUTPUT", asIs,
+			"ICMP echo to fd09::2: the host's own firewall refuses to send it on ext (let it out)", fault.MayPass},
+		{"not root", "ext", four, "", "", dropPrivileges, "open a raw socket: needs root (CAP_NET_RAW): operation not permitted", fault.MustMend},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.before != "" {
+				l.run(test.before)
+				defer l.run(test.after)
+			}
+			open := descriptors(t)
+			onThread(t, test.prepare, func() {
+				start := time.Now()
+				r, err := Ask(t.Context(), test.external, test.addrs, timeout)
+				if err == nil || err.Error() != test.want || fault.Code(err) != test.code {
+					t.Errorf("got %v, %v (%d), want %q (%d)", r, err, fault.Code(err), test.want, test.code)
+				}
+				if took := time.Since(start); took > late {
+					t.Errorf("took %v", took)
+				}
+			})
+			if now := descriptors(t); now != open {
+				t.Errorf("%d descriptors open, %d before", now, open)
+			}
+		})
+	}
+}
+
+func TestUnasked(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		change  string
+		prepare func() error
+		want    string
+	}{
+		{"nothing", "", asIs, "10.9.0.2 answers ICMP echo from 10.9.0.2; fd09::2 answers ICMP echo from fd09::2; "},
+		{"interface down", "link set ext down", asIs, "10.9.0.2 unasked: network is unreachable; fd09::2 unasked: cannot assign requested address; "},
+		{"no address of ours", "addr flush dev ext scope global", asIs,
+			"10.9.0.2 unasked: this host has no IPv4 address that could be answered; fd09::2 unasked: cannot assign requested address; "},
+		{"no IPv6", "", withoutIPv6,
+			"10.9.0.2 answers ICMP echo from 10.9.0.2; fd09::2 unasked: open a raw socket: address family not supported by protocol; "},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := newLab(t)
+			if test.change != "" {
+				l.ip(test.change)
+			}
+			open := descriptors(t)
+			onThread(t, test.prepare, func() {
+				r, err := Ask(t.Context(), "ext", list("10.9.0.2", "fd09::2"), timeout)
+				if got := text(r); err != nil || got != test.want {
+					t.Errorf("got %q, %v, want %q", got, err, test.want)
+				}
+			})
+			if now := descriptors(t); now != open {
+				t.Errorf("%d descriptors open, %d before", now, open)
+			}
+		})
+	}
+}
+
+// An address that could be asked later, and an interface that goes away.
+func TestChange(t *testing.T) {
+	l := newLab(t, "link set ext down")
+	up := time.AfterFunc(timeout/2, func() { l.ip("link set ext up") })
+	defer up.Stop()
+	if got, want := text(mustAsk(t, list("10.9.0.2"))), "10.9.0.2 answers ICMP echo from 10.9.0.2; "; got != want {
+		t.Errorf("up in between: got %q, want %q", got, want)
+	}
+	l.ip("link add gone type veth peer name other", "link set gone up")
+	down := time.AfterFunc(timeout/2, func() { l.ip("link del gone") })
+	defer down.Stop()
+	_, err := Ask(t.Context(), "gone", list("10.9.0.2"), timeout)
+	if err == nil || !strings.HasSuffix(err.Error(), "interface gone is gone") || fault.Code(err) != fault.MayPass {
+		t.Errorf("gone in between: got %v", err)
+	}
+}
+
+// Questions to silent neighbours stay in the socket's buffer: all tries must fit.
+func TestRoom(t *testing.T) {
+	newLab(t)
+	for _, first := range []string{"10.9.8.1", "fd09::8:1"} {
+		wires, err := echoes("ext", addresses(first, 300))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeAll(wires)
+		for try := range tries {
+			sendAll(wires)
+			for _, a := range wires[0].asks {
+				if a.why != nil {
+					t.Fatalf("%s, try %d: %v", a.address, try+1, a.why)
+				}
+			}
+		}
+	}
+}
+
+// What came between socket and filter is not taken for an answer.
+func TestDrained(t *testing.T) {
+	l := newLab(t)
+	out := l.sender()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_ICMP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for range 10 {
+		unix.Sendto(out, packet{netip.MustParseAddr("10.9.0.2"), nil, reply(echo4, 0)}.bytes(host), 0, sockaddr(host))
+	}
+	if n, err := unix.IoctlGetInt(fd, unix.SIOCINQ); n == 0 || err != nil {
+		t.Fatalf("nothing queued (%v)", err)
+	}
+	if err := filter(fd, echo4, stampA.id); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := unix.IoctlGetInt(fd, unix.SIOCINQ); n != 0 || err != nil {
+		t.Errorf("got %d bytes queued, %v, want none", n, err)
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(names)
+}

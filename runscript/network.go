@@ -1,0 +1,67 @@
+package runscript
+
+import (
+	"context"
+	"fmt"
+
+	"uml/netsetup"
+)
+
+// NetUp gives the machine its network, the guest up or down; with DryRun it says
+// how. Nobody is asked whether an address is free: that is a start's work.
+func NetUp(ctx context.Context, o Options) error {
+	signals := catch(ctx)
+	defer signals.stop()
+	s, err := open(o)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := s.m.Unbuilt(); err != nil {
+		return err
+	}
+	if o.DryRun {
+		return o.list(netsetup.Plan(s.m, s.host))
+	}
+	return netsetup.Up(signals.ctx, s.m, s.host)
+}
+
+// NetDown takes the machine's network away. It holds the lock meanwhile: a guest
+// that runs would be cut off for good, since its kernel does not open the next
+// TAP of that name.
+func NetDown(_ context.Context, o Options) error {
+	s, err := open(o)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if o.DryRun {
+		return o.list(netsetup.DownPlan(s.m, s.host))
+	}
+	if err := s.takeLock(); err != nil {
+		return err
+	}
+	return netsetup.Down(s.m, s.host)
+}
+
+// NetShow prints what the machine has of its network, and what is amiss.
+func NetShow(_ context.Context, o Options) error {
+	s, err := open(o)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	state, err := netsetup.Look(s.m, s.host)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprint(o.Out, state)
+	return err
+}
+
+func (o Options) list(lines []string, err error) error {
+	for _, l := range lines {
+		fmt.Fprintln(o.Out, l)
+	}
+	return err
+}
