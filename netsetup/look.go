@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"uml/settings"
 )
@@ -65,15 +65,27 @@ func (l *look) holds(name string) (n held, err error) {
 	if err != nil || n.link == nil || !n.TAP {
 		return n, err
 	}
-	families := []int{netlink.FAMILY_V4}
-	if ipv6() {
-		families = append(families, netlink.FAMILY_V6)
-		if n.addrs, err = l.addresses6(n.Index); err != nil {
-			return n, err
+	if err := l.holdsOf(&n, unix.AF_INET); err != nil || !ipv6() {
+		return n, err
+	}
+	if n.addrs, err = l.addresses6(n.Index); err != nil {
+		return n, err
+	}
+	return n, l.holdsOf(&n, unix.AF_INET6)
+}
+
+func (l *look) holdsOf(n *held, family uint8) error {
+	all, err := l.table(family, n.Index)
+	for _, f := range all {
+		switch f.protocol {
+		case Protocol:
+			n.routes = append(n.routes, f.route)
+		case unix.RTPROT_KERNEL:
+		default:
+			n.others = append(n.others, f.to)
 		}
 	}
-	n.routes, n.others, err = l.routes(n.Index, families...)
-	return n, err
+	return err
 }
 
 // ours lists the machine's TAPs: one, but for a change of its name.
@@ -109,8 +121,14 @@ func (l *look) claims() ([]claim, error) {
 	}
 	var all []claim
 	for _, c := range found {
-		if !slices.Contains(recorded, c.addr) && l.otherTAP(c.addr) != nil {
-			continue
+		if !slices.Contains(recorded, c.addr) { // rare: the TAP was removed by hand, or two machines name it
+			other, err := l.otherTAP(c.addr)
+			if err != nil {
+				return nil, err
+			}
+			if other != nil {
+				continue
+			}
 		}
 		all = append(all, c)
 	}

@@ -51,6 +51,7 @@ func attach(t *testing.T, s *space, uid uint32, flags string) string {
 // Both of UML's network drivers can open the TAP as its user, in any order, and
 // nobody else can.
 func TestAttach(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.up(t, machine("192.0.2.20/32"))
 	for _, c := range []struct {
@@ -71,6 +72,7 @@ func TestAttach(t *testing.T) {
 
 // A user's or a TAP's change of name makes the machine's TAP anew.
 func TestRemake(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("x", 300)
 	for _, c := range []struct {
 		name string
@@ -118,6 +120,7 @@ func TestRemake(t *testing.T) {
 
 // The paper's tunctl made the TAP, by the same name for the same user.
 func TestAdopt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := machine("192.0.2.20/32")
 	w.host.sh("ip tuntap add tap_bara mode tap user 1001; ip link set tap_bara up; ip route add 192.0.2.20/32 dev tap_bara")
@@ -135,6 +138,7 @@ func TestAdopt(t *testing.T) {
 }
 
 func TestAlias(t *testing.T) {
+	t.Parallel()
 	m := machine()
 	if got := alias(m); got != "uml /machines/bara" {
 		t.Errorf("got %q", got)
