@@ -1,6 +1,7 @@
 package netsetup
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 
@@ -47,31 +48,33 @@ func lookAt(m *settings.Machine, h *settings.Host) (*look, error) {
 }
 
 func (l *look) find() (err error) {
-	if l.tap, err = l.holds(l.m.TAP); err != nil {
+	if l.tap.link, err = l.link(l.m.TAP); err != nil {
 		return err
 	}
-	if l.old, err = l.holds(machineName(l.m)); err != nil {
+	if l.old.link, err = l.link(machineName(l.m)); err != nil {
 		return err
 	}
-	if l.old.link != nil && (l.old.Name == l.m.TAP || l.old.Alias != alias(l.m)) {
+	if o := l.old.link; o != nil && (o.Name == l.m.TAP || o.Alias != alias(l.m)) {
 		l.old = held{}
+	}
+	if err := errors.Join(l.holds(&l.tap), l.holds(&l.old)); err != nil {
+		return err
 	}
 	l.user, err = l.link(userName(l.m))
 	return err
 }
 
-func (l *look) holds(name string) (n held, err error) {
-	n.link, err = l.link(name)
-	if err != nil || n.link == nil || !n.TAP {
-		return n, err
+func (l *look) holds(n *held) (err error) {
+	if n.link == nil || !n.TAP {
+		return nil
 	}
-	if err := l.holdsOf(&n, unix.AF_INET); err != nil || !ipv6() {
-		return n, err
+	if err := l.holdsOf(n, unix.AF_INET); err != nil || !ipv6() {
+		return err
 	}
 	if n.addrs, err = l.addresses6(n.Index); err != nil {
-		return n, err
+		return err
 	}
-	return n, l.holdsOf(&n, unix.AF_INET6)
+	return l.holdsOf(n, unix.AF_INET6)
 }
 
 func (l *look) holdsOf(n *held, family uint8) error {

@@ -1,6 +1,7 @@
 package netsetup
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,10 +10,16 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"uml/fault"
 )
 
 // attachChild is the guest's user opening the TAP that descriptor 3 is to become.
 func attachChild(flags string) {
+	if flags == "up" {
+		fmt.Println(Up(context.Background(), machine("192.0.2.20/32"), host()))
+		os.Exit(0)
+	}
 	f := uint16(unix.IFF_TAP | unix.IFF_NO_PI)
 	if flags == "vnet" {
 		f |= unix.IFF_VNET_HDR
@@ -68,6 +75,46 @@ func TestAttach(t *testing.T) {
 			t.Errorf("user %d, %s: got %s, want %s", c.uid, c.flags, got, c.want)
 		}
 	}
+}
+
+func TestNotRoot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if got := attach(t, w.host, 1001, "up"); got != "only root can change the host's network" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// A host without the driver is told how to get it.
+func TestNoTunDevice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var err error
+	w.host.do(func() { // the mount namespace ends with this thread
+		if err = unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			return
+		}
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		if err == nil {
+			err = unix.Mount("none", "/dev/net", "tmpfs", 0, "")
+		}
+		if err == nil {
+			err = Up(context.Background(), machine("192.0.2.20/32"), host())
+		}
+	})
+	refusedAs(t, "Up", err, fault.MustMend,
+		"ip tuntap add dev tap_bara mode tap user 1001: open /dev/net/tun: no such file or directory (modprobe tun)")
+}
+
+// A TAP that another machine marked is not ours for bearing our other name.
+func TestMarkedOtherwise(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine("192.0.2.20/32")
+	w.host.sh("ip tuntap add tap_x mode tap user 1002; ip link set tap_x alias 'uml /machines/x'; ip link property add dev tap_x altname " + machineName(m))
+	before := w.snapshot(t)
+	w.in(t, "Down", func() error { return Down(m, host()) })
+	equal(t, "host", w.snapshot(t), before)
 }
 
 // A user's or a TAP's change of name makes the machine's TAP anew.
