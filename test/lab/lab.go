@@ -310,7 +310,18 @@ func (l *Lab) Wait(what string, ok func() bool) {
 			return
 		}
 	}
-	l.t.Fatalf("waited %v for %s", Patience, what)
+	l.t.Fatalf("waited %v for %s\n%s", Patience, what, l.logs())
+}
+
+// logs are the ends of all machines' logs, for a failure's message.
+func (l *Lab) logs() string {
+	var all strings.Builder
+	names, _ := filepath.Glob(filepath.Join(l.Dir, "*.log"))
+	for _, name := range names {
+		text, _ := os.ReadFile(name)
+		fmt.Fprintf(&all, "%s:\n%s\n", filepath.Base(name), text[max(0, len(text)-2000):])
+	}
+	return all.String()
 }
 
 // WaitPing waits until address answers the other host.
