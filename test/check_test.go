@@ -89,16 +89,18 @@ func TestCheckDown(t *testing.T) {
 func TestCheckUp(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	m := l.Machine("guest", lab.Settings{"ip4": address, "swap": "16M"})
+	m := l.Machine("guest", lab.Settings{"ip4": address, "ip6": "2001:db8:1::/64", "swap": "16M"})
 	m.Activate()
 	pid := m.WaitUp(0)
+	m.WaitLog("guest up")
+	l.Wait("an answer over IPv6", func() bool { return l.Run("ping", "-n", "-q", "-c1", "-W1", "2001:db8:1::2").Code == 0 })
 	all := lines(t, l, fault.OK, "guest")
 	has(t, all, "start", check.OK, "; supervised")
 	has(t, all, "lock", check.OK, fmt.Sprintf("held by process %d, the guest kernel", pid))
 	has(t, all, "disc", check.OK, "jail/ubd0: 24M, write")
 	has(t, all, "swap", check.OK, "jail/swap: 16M, write")
 	has(t, all, "network", check.OK, address+" published on ext0")
-	has(t, all, "addresses", check.OK, "answer a ping: "+address)
+	has(t, all, "addresses", check.OK, "answer a ping: "+address+", 2001:db8:1::2")
 
 	l.Must("ip", "route", "del", address)
 	all = lines(t, l, fault.MustMend, "guest")
@@ -129,6 +131,33 @@ func TestCheckStrays(t *testing.T) {
 	all := lines(t, l, fault.OK, "guest")
 	has(t, all, "lock", check.Warn, "the next start ends them")
 	has(t, all, "disc", check.OK, "jail/ubd0")
+}
+
+// Others hold the disc, or the machine's lock: neither is a guest that runs.
+func TestCheckHeld(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := guest(l)
+	command := func(args ...string) (end func()) {
+		cmd := l.Cmd(t.Context(), m.Dir, args...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return func() { cmd.Cancel(); cmd.Wait() }
+	}
+	end := command("flock", "jail/ubd0", "sleep", "60")
+	l.Wait("flock", func() bool { return l.Run("flock", "-n", filepath.Join(m.Jail, "ubd0"), "true").Code != 0 })
+	all := lines(t, l, fault.MayPass, "guest")
+	has(t, all, "disc", check.Fail, "the disc is in use")
+	has(t, all, "lock", check.OK, "nobody holds it")
+	end()
+
+	defer command("uml-jail", "guest", "--", "/bin/busybox", "sleep", "60")()
+	l.Wait("uml-jail", func() bool { return l.Run("flock", "-n", filepath.Join(m.Dir, "lock"), "true").Code != 0 })
+	all = lines(t, l, fault.OK, "guest")
+	has(t, all, "lock", check.OK, "no guest kernel: a start, or uml-jail")
+	has(t, all, "disc", check.OK, "jail/ubd0: 24M, write")
+	has(t, all, "addresses", check.Warn, "not asked")
 }
 
 // An address that answers is no fault of anybody here: 111.
@@ -196,6 +225,10 @@ func TestCheckUsage(t *testing.T) {
 	m.Set("kernel", "a\x1b[31mb")
 	if r := l.Run("uml-check", "guest"); r.Code != fault.MustMend || strings.Contains(r.Out, "\x1b") {
 		t.Errorf("exit %d: %q", r.Code, r.Out)
+	}
+	r := l.Run("setpriv", "--reuid=guest", "--regid=guest", "--clear-groups", "uml-check")
+	if want := "FAIL  (host)  root  only root can look at what a start looks at (try: sudo uml-check)\n"; r.Code != fault.MustMend || r.Out != want {
+		t.Errorf("not root: exit %d, %q, want %q", r.Code, r.Out, want)
 	}
 	for _, args := range [][]string{{"--jsn"}, {"guest", "--json"}} {
 		r := l.Run(append([]string{"uml-check"}, args...)...)
