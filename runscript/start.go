@@ -48,9 +48,10 @@ type start struct {
 	m    *settings.Machine
 	host *settings.Host
 	room *jail.Jail
-	keep []*os.File // locks, which the kernel inherits
-	read *os.File   // the kernel image
-	args []string   // of the kernel
+	seen *Examination // nil but for Examine
+	keep []*os.File   // locks, which the kernel inherits
+	read *os.File     // the kernel image
+	args []string     // of the kernel
 }
 
 // open reads the settings (step 1), the host's and the machine's, and reports
@@ -88,9 +89,15 @@ func (s *start) close() {
 
 // plan prints a line of a dry run.
 func (s *start) plan(verb, format string, args ...any) {
-	if s.DryRun {
-		fmt.Fprintf(s.Out, "%-6s %s\n", verb, fault.Line(fmt.Sprintf(format, args...)))
+	if !s.DryRun {
+		return
 	}
+	text := fmt.Sprintf(format, args...)
+	if s.seen != nil {
+		s.seen.planned(verb, text)
+		return
+	}
+	fmt.Fprintf(s.Out, "%-6s %s\n", verb, fault.Line(text))
 }
 
 // Start starts the machine's guest. It returns only if that failed; nothing is
@@ -228,9 +235,14 @@ func (s *start) ask(ctx context.Context, external string, addresses []netip.Addr
 	}
 	var errs []error
 	for _, a := range result.Answers {
-		errs = append(errs, fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its address", a.Address, external, a.How))
+		errs = append(errs, Occupied(a, external))
 	}
 	return errors.Join(errs...)
+}
+
+// Occupied is the fault of an address that answers though the guest is down.
+func Occupied(a probe.Answer, external string) error {
+	return fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its address", a.Address, external, a.How)
 }
 
 func (s *start) release() error { return netsetup.Release(s.m, s.host) }
