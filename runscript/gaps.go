@@ -114,17 +114,32 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Delay keeps a supervisor from spinning: a failed start waits for the host's
-// retry-delay before it exits, unless somebody watches it at a terminal.
-func Delay(hostDir string) {
-	if _, err := unix.IoctlGetTermios(int(os.Stderr.Fd()), unix.TCGETS); err == nil {
+// Delay keeps a supervisor from spinning: a start that failed with err waits for
+// the host's retry-delay before it exits, unless it was told to stop or somebody
+// watches it at a terminal.
+func Delay(hostDir string, err error) {
+	if errors.Is(err, errStopped) || terminal(int(os.Stderr.Fd())) {
 		return
 	}
 	signals := catch(context.Background())
 	defer signals.stop()
-	delay := 15 * time.Second // as the default; the settings may be what is wrong
-	if host, err := settings.ReadHost(hostDir); err == nil {
-		delay = host.RetryDelay
+	done := make(chan struct{})
+	go func() { // the calling thread may be in the jail, where no setting can be read
+		defer close(done)
+		sleep(signals.ctx, retryDelay(hostDir))
+	}()
+	<-done
+}
+
+func terminal(fd int) bool {
+	_, err := unix.IoctlGetTermios(fd, unix.TCGETS)
+	return err == nil
+}
+
+func retryDelay(hostDir string) time.Duration {
+	host, err := settings.ReadHost(hostDir)
+	if err != nil {
+		return 15 * time.Second // as the default: the settings may be what is wrong
 	}
-	sleep(signals.ctx, delay)
+	return host.RetryDelay
 }

@@ -53,18 +53,19 @@ type start struct {
 	args []string   // of the kernel
 }
 
-// open reads the settings (step 1).
+// open reads the settings (step 1), the host's and the machine's, and reports
+// the faults of both.
 func open(o Options) (*start, error) {
-	host, err := settings.ReadHost(o.HostDir)
-	if err != nil {
-		return nil, err
+	if os.Geteuid() != 0 {
+		return nil, fault.Permanent("needs root")
 	}
+	host, hostErr := settings.ReadHost(o.HostDir)
 	dir, err := openMachine(o.Dir)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(hostErr, err)
 	}
 	m, err := settings.Read(dir)
-	if err != nil {
+	if err := errors.Join(hostErr, err); err != nil {
 		dir.Close()
 		return nil, err
 	}
@@ -201,13 +202,15 @@ func (s *start) addresses(ctx context.Context) error {
 	return s.ask(ctx, external.Name, ask)
 }
 
-// asked are the addresses that must be silent: each IPv4 address, and in the
-// /64 on the link the guest's ::2 and the one that it makes for itself.
+// asked are the addresses that must be silent: each IPv4 address, ::2 of each
+// prefix, and in the /64 on the link the one that the guest makes for itself.
 func (s *start) asked() []netip.Addr {
 	all := s.m.Addresses4()
-	if len(s.m.IP6) > 0 {
-		link := s.m.IP6[0]
-		all = append(all, settings.Router(link), s.m.Autoconfigured(link))
+	for i, p := range s.m.IP6 {
+		all = append(all, settings.Router(p))
+		if i == 0 {
+			all = append(all, s.m.Autoconfigured(p))
+		}
 	}
 	return all
 }
