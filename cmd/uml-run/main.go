@@ -1,10 +1,10 @@
-// Command uml-run starts a guest: see uml-run(8).
-package main
-
 // The runtime need not find out how many processors it may use: see init.
 //
 //go:debug containermaxprocs=0
 //go:debug updatemaxprocs=0
+
+// Command uml-run starts a guest: see uml-run(8).
+package main
 
 import (
 	"context"
