@@ -44,13 +44,15 @@ type Options struct {
 // A start is one machine's way from its settings to its kernel.
 type start struct {
 	Options
-	dir  *handle.Dir
-	m    *settings.Machine
-	host *settings.Host
-	room *jail.Jail
-	keep []*os.File // locks, which the kernel inherits
-	read *os.File   // the kernel image
-	args []string   // of the kernel
+	dir   *handle.Dir
+	m     *settings.Machine
+	host  *settings.Host
+	room  *jail.Jail
+	seen  *Examination // nil but for Examine
+	noUml bool         // uml/ is still to be made
+	keep  []*os.File   // locks, which the kernel inherits
+	read  *os.File     // the kernel image
+	args  []string     // of the kernel
 }
 
 // open reads the settings (step 1), the host's and the machine's, and reports
@@ -88,9 +90,15 @@ func (s *start) close() {
 
 // plan prints a line of a dry run.
 func (s *start) plan(verb, format string, args ...any) {
-	if s.DryRun {
-		fmt.Fprintf(s.Out, "%-6s %s\n", verb, fault.Line(fmt.Sprintf(format, args...)))
+	if !s.DryRun {
+		return
 	}
+	text := fmt.Sprintf(format, args...)
+	if s.seen != nil {
+		s.seen.planned(verb, text)
+		return
+	}
+	fmt.Fprintf(s.Out, "%-6s %s\n", verb, fault.Line(text))
 }
 
 // Start starts the machine's guest. It returns only if that failed; nothing is
@@ -118,7 +126,7 @@ func Start(ctx context.Context, o Options) error {
 
 // run takes the start from the lock on (steps 3 to 8).
 func (s *start) run(ctx context.Context, last func() error) error {
-	if err := errors.Join(s.m.Unbuilt(), s.checkOwner(), checkOutput()); err != nil {
+	if err := errors.Join(s.m.Unbuilt(), s.checkOwner(), s.checkOutput()); err != nil {
 		return err
 	}
 	if err := s.takeLock(); err != nil {
@@ -228,9 +236,14 @@ func (s *start) ask(ctx context.Context, external string, addresses []netip.Addr
 	}
 	var errs []error
 	for _, a := range result.Answers {
-		errs = append(errs, fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its address", a.Address, external, a.How))
+		errs = append(errs, Occupied(a, external))
 	}
 	return errors.Join(errs...)
+}
+
+// Occupied is the fault of an address that answers though the guest is down.
+func Occupied(a probe.Answer, external string) error {
+	return fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its address", a.Address, external, a.How)
 }
 
 func (s *start) release() error { return netsetup.Release(s.m, s.host) }
@@ -248,8 +261,15 @@ func (s *start) releaseElsewhere() error {
 
 // enter is step 8. It returns only an error.
 func (s *start) enter(last func() error) error {
-	if err := s.room.Enter(); err != nil {
+	if err := s.enterRoom(); err != nil {
 		return err
 	}
 	return s.room.Exec("/"+kernelName, s.args, last)
+}
+
+func (s *start) enterRoom() error {
+	if err := s.makeUml(); err != nil {
+		return err
+	}
+	return s.room.Enter()
 }
