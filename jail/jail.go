@@ -48,6 +48,7 @@ type Jail struct {
 	Umid    string   // whose stale directory below /uml is removed
 	Keep    []uint   // descriptors that the guest inherits besides 0, 1, 2
 	Env     []string // the whole environment
+	Dry     bool     // it will not be entered: nothing is mounted for it
 
 	items []item
 }
@@ -83,6 +84,10 @@ func (j *Jail) bring(fd int, host, at string, access Access, dir bool) error {
 	if err := j.free(host, at); err != nil {
 		return err
 	}
+	if j.Dry {
+		j.items = append(j.items, item{at, host, access, dir, -1})
+		return nil
+	}
 	tree, err := unix.OpenTree(fd, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
 	if err != nil {
 		return fmt.Errorf("open_tree %s: %w", host, err)
@@ -117,7 +122,9 @@ func (j *Jail) Has(at string) bool {
 // Close lets go of files that were brought in, when the jail is not entered.
 func (j *Jail) Close() {
 	for _, i := range j.items {
-		unix.Close(i.tree)
+		if i.tree >= 0 {
+			unix.Close(i.tree)
+		}
 	}
 	j.items = nil
 }

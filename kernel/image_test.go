@@ -98,11 +98,19 @@ func TestInspect(t *testing.T) {
 	}
 }
 
-// The file's kind is judged in the words of a kernel image.
-func TestInspectNoProgram(t *testing.T) {
-	_, err := Inspect(bytes.NewReader([]byte("#!/bin/sh\n")))
-	if want := "is a script (#!/bin/sh), not a kernel image"; err == nil || err.Error() != want {
-		t.Errorf("got %v, want %s", err, want)
+// The file's kind is judged in the words of a kernel image. Its section headers
+// are its end: a copy that was cut short is found, too.
+func TestInspectNoImage(t *testing.T) {
+	whole := image{own: []string{"uml_dir="}}.build(t)
+	for _, c := range []struct{ name, file, want string }{
+		{"empty", "", "is empty, not a kernel image"},
+		{"script", "#!/bin/sh\n", "is a script (#!/bin/sh), not a kernel image"},
+		{"cut short", string(whole[:len(whole)-1]), "is cut short (copy it again)"},
+	} {
+		_, err := Inspect(strings.NewReader(c.file))
+		if message(err) != c.want || fault.Code(err) != fault.MustMend {
+			t.Errorf("%s: got %v (%d), want %s", c.name, err, fault.Code(err), c.want)
+		}
 	}
 }
 

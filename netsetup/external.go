@@ -3,8 +3,8 @@ package netsetup
 import (
 	"errors"
 	"net"
+	"net/netip"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
@@ -62,8 +62,12 @@ func (c *conn) findExternal(h *settings.Host) (*link, error) {
 		return l, err
 	}
 	for _, outside := range outsides {
-		if index := c.defaultRoute(outside); index > 0 {
-			if l, err := c.linkAt(index); l != nil || err != nil {
+		f, err := c.lookUp(outside)
+		if err != nil {
+			return nil, err
+		}
+		if f != nil && f.to.Bits() <= 3 { // 2000::/3 is an old way to say default
+			if l, err := c.linkAt(f.index); l != nil || err != nil {
 				return l, err
 			}
 		}
@@ -72,24 +76,5 @@ func (c *conn) findExternal(h *settings.Host) (*link, error) {
 }
 
 // outsides are addresses that nothing but a default route leads to: of the
-// reserved class E, and of the last documentation prefix.
-var outsides = []net.IP{net.IPv4(240, 0, 0, 1), net.ParseIP("3fff:fff:ffff::1")}
-
-// defaultRoute asks for the entry of the table itself that matches (FIB_MATCH,
-// 4.13): one look, where the list of routes grows with every guest.
-func (c *conn) defaultRoute(to net.IP) int {
-	routes, err := c.RouteGetWithOptions(to, &netlink.RouteGetOptions{FIBMatch: true})
-	if err != nil || len(routes) == 0 {
-		return 0
-	}
-	r := routes[0]
-	if r.Dst != nil {
-		if bits, _ := r.Dst.Mask.Size(); bits > 3 { // 2000::/3 is an old way to say default
-			return 0
-		}
-	}
-	if len(r.MultiPath) > 0 {
-		return r.MultiPath[0].LinkIndex
-	}
-	return r.LinkIndex
-}
+// reserved class E, and of the last documentation prefix (RFC 9637).
+var outsides = []netip.Addr{netip.MustParseAddr("240.0.0.1"), netip.MustParseAddr("3fff:fff:ffff::1")}

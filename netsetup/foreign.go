@@ -3,10 +3,8 @@ package netsetup
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 
-	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
@@ -44,16 +42,16 @@ func (l *look) foreign(a netip.Addr, p netip.Prefix) error {
 		return err
 	}
 	switch {
-	case r.Type == unix.RTN_LOCAL:
+	case r.kind == unix.RTN_LOCAL:
 		return fault.Permanent("%v is the host's own address on %s (a guest needs one of its own)", a, dev.Name)
-	case r.Type == unix.RTN_BROADCAST || r.Type == unix.RTN_MULTICAST || r.Type == unix.RTN_ANYCAST:
+	case r.kind == unix.RTN_BROADCAST || r.kind == unix.RTN_MULTICAST || r.kind == unix.RTN_ANYCAST:
 		return fault.Permanent("%v is the network's own on %s, not an address of one machine", a, dev.Name)
 	case l.mine(dev):
 		return nil
 	case dev.Kind == "tun":
 		return fault.Permanent("%v is routed to %v (take it out of one of the two)", a, dev)
 	}
-	if q, ok := prefix(r.Dst); ok && a.Is6() && q == p && r.Protocol == unix.RTPROT_KERNEL {
+	if a.Is6() && r.to == p && r.protocol == unix.RTPROT_KERNEL {
 		return fault.Permanent("%v is the host's own network on %s (a guest's prefix is routed to the host, not on its link)", p, dev.Name)
 	}
 	return nil
@@ -70,32 +68,22 @@ func (l *look) mine(dev *link) bool {
 }
 
 // otherTAP is the TAP of another that the address is routed to, or nil.
-func (l *look) otherTAP(a netip.Addr) *link {
-	_, dev, err := l.leadsTo(a)
-	if err != nil || dev == nil || dev.Kind != "tun" || l.mine(dev) {
-		return nil
-	}
-	return dev
+func (l *look) otherTAP(a netip.Addr) (*link, error) {
+	return l.holder(a, func(_ fact, dev *link) bool { return dev.Kind == "tun" && !l.mine(dev) })
 }
 
-// leadsTo is the kernel's route for the address, as its table has it. No route, or
-// one that drops, leads nowhere: nobody's.
-func (l *look) leadsTo(a netip.Addr) (r netlink.Route, dev *link, err error) {
-	routes, err := l.RouteGetWithOptions(net.IP(a.AsSlice()), &netlink.RouteGetOptions{FIBMatch: true})
-	for _, none := range []error{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EINVAL, unix.EACCES} {
-		if errors.Is(err, none) {
-			return r, nil, nil
-		}
-	}
+// leadsTo is where the host would send a packet to a. Nowhere: no interface.
+func (l *look) leadsTo(a netip.Addr) (*fact, *link, error) {
+	f, err := l.lookUp(a)
 	if err != nil {
-		return r, nil, fmt.Errorf("look up route of %v: %w", a, err)
+		return nil, nil, fmt.Errorf("look up route of %v: %w", a, err)
 	}
-	if len(routes) == 0 || routes[0].LinkIndex == 0 {
-		return r, nil, nil
+	if f == nil || f.index == 0 {
+		return nil, nil, nil
 	}
-	if l.ext != nil && routes[0].LinkIndex == l.ext.Index {
-		return routes[0], l.ext, nil
+	if l.ext != nil && f.index == l.ext.Index {
+		return f, l.ext, nil
 	}
-	dev, err = l.linkAt(routes[0].LinkIndex)
-	return routes[0], dev, err
+	dev, err := l.linkAt(f.index)
+	return f, dev, err
 }

@@ -1,10 +1,11 @@
 package netsetup
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 
-	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"uml/settings"
 )
@@ -47,33 +48,47 @@ func lookAt(m *settings.Machine, h *settings.Host) (*look, error) {
 }
 
 func (l *look) find() (err error) {
-	if l.tap, err = l.holds(l.m.TAP); err != nil {
+	if l.tap.link, err = l.link(l.m.TAP); err != nil {
 		return err
 	}
-	if l.old, err = l.holds(machineName(l.m)); err != nil {
+	if l.old.link, err = l.link(machineName(l.m)); err != nil {
 		return err
 	}
-	if l.old.link != nil && (l.old.Name == l.m.TAP || l.old.Alias != alias(l.m)) {
+	if o := l.old.link; o != nil && (o.Name == l.m.TAP || o.Alias != alias(l.m)) {
 		l.old = held{}
+	}
+	if err := errors.Join(l.holds(&l.tap), l.holds(&l.old)); err != nil {
+		return err
 	}
 	l.user, err = l.link(userName(l.m))
 	return err
 }
 
-func (l *look) holds(name string) (n held, err error) {
-	n.link, err = l.link(name)
-	if err != nil || n.link == nil || !n.TAP {
-		return n, err
+func (l *look) holds(n *held) (err error) {
+	if n.link == nil || !n.TAP {
+		return nil
 	}
-	families := []int{netlink.FAMILY_V4}
-	if ipv6() {
-		families = append(families, netlink.FAMILY_V6)
-		if n.addrs, err = l.addresses6(n.Index); err != nil {
-			return n, err
+	if err := l.holdsOf(n, unix.AF_INET); err != nil || !ipv6() {
+		return err
+	}
+	if n.addrs, err = l.addresses6(n.Index); err != nil {
+		return err
+	}
+	return l.holdsOf(n, unix.AF_INET6)
+}
+
+func (l *look) holdsOf(n *held, family uint8) error {
+	all, err := l.table(family, n.Index)
+	for _, f := range all {
+		switch f.protocol {
+		case Protocol:
+			n.routes = append(n.routes, f.route)
+		case unix.RTPROT_KERNEL:
+		default:
+			n.others = append(n.others, f.to)
 		}
 	}
-	n.routes, n.others, err = l.routes(n.Index, families...)
-	return n, err
+	return err
 }
 
 // ours lists the machine's TAPs: one, but for a change of its name.
@@ -109,8 +124,14 @@ func (l *look) claims() ([]claim, error) {
 	}
 	var all []claim
 	for _, c := range found {
-		if !slices.Contains(recorded, c.addr) && l.otherTAP(c.addr) != nil {
-			continue
+		if !slices.Contains(recorded, c.addr) { // rare: the TAP was removed by hand, or two machines name it
+			other, err := l.otherTAP(c.addr)
+			if err != nil {
+				return nil, err
+			}
+			if other != nil {
+				continue
+			}
 		}
 		all = append(all, c)
 	}

@@ -95,8 +95,8 @@ func change(ctx context.Context, m *settings.Machine, h *settings.Host, decide f
 
 func (c *conn) run(ctx context.Context, steps []Step) error {
 	for _, s := range steps {
-		if err := ctx.Err(); err != nil {
-			return err
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		if err := s.do(c); err != nil {
 			return fmt.Errorf("%s: %w", s.Text, err)

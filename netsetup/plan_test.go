@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"uml/settings"
 )
@@ -24,6 +25,7 @@ var fresh4 = []string{
 
 // What --dry-run prints of a first start, and that it changes nothing.
 func TestPlanFresh(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	before := w.snapshot(t)
 	got := w.plan(t, machine("192.0.2.20/32"))
@@ -45,6 +47,7 @@ func TestPlanFresh(t *testing.T) {
 
 // The commands of the plan, typed, make what Up makes.
 func TestPlanTyped(t *testing.T) {
+	t.Parallel()
 	m := machine("192.0.2.20/32", "192.0.2.32/30", "2001:db8:1::/64", "2001:db8:2::/56")
 	typed, done := newWorld(t), newWorld(t)
 	typed.host.sh(strings.Join(typed.plan(t, m), "\n"))
@@ -72,12 +75,14 @@ func stable(s string) string {
 }
 
 func TestUpTwice(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := machine("192.0.2.20/32", "192.0.2.32/29", "2001:db8:1::/64", "2001:db8:2::/56")
 	w.up(t, m)
 	if again := w.plan(t, m); again != nil {
 		t.Errorf("a second Up would do %q", again)
 	}
+	time.Sleep(1100 * time.Millisecond) // the kernel tells of a link's state once a second
 	var err error
 	out := monitor(t, w.host, func() { err = Up(context.Background(), m, host()) })
 	if err != nil || out != "" {
@@ -91,7 +96,8 @@ func TestUpTwice(t *testing.T) {
 
 // A run that ends after any step is made good by the next.
 func TestInterrupted(t *testing.T) {
-	m := machine("192.0.2.20/32", "192.0.2.32/30", "2001:db8:1::/64", "2001:db8:2::/56")
+	t.Parallel()
+	m := machine("192.0.2.20/32", "192.0.2.32/31", "2001:db8:1::/64", "2001:db8:2::/56")
 	type decide = func(*look) ([]Step, error)
 	partly := func(t *testing.T, w world, d decide, n int) (all int) {
 		t.Helper()
@@ -110,14 +116,15 @@ func TestInterrupted(t *testing.T) {
 		})
 		return all
 	}
-	w := newWorld(t)
-	empty := w.snapshot(t)
-	w.up(t, m)
-	whole, switches := w.snapshot(t), w.switches("tap_bara")
 	down := func() error { return Down(m, host()) }
 	back := map[string]decide{"up": (*look).up, "release": (*look).release, "down": (*look).down}
 	for name, d := range back {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			empty := w.snapshot(t)
+			w.up(t, m)
+			whole, switches := w.snapshot(t), w.switches("tap_bara")
 			for n, all := 0, 1; n <= all; n++ {
 				if name == "up" {
 					w.in(t, "Down", down)
@@ -144,6 +151,7 @@ func TestInterrupted(t *testing.T) {
 }
 
 func TestDownTwice(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	before := w.snapshot(t)
 	m := machine("192.0.2.20/32", "192.0.2.32/29", "2001:db8:1::/64")
@@ -159,6 +167,7 @@ func TestDownTwice(t *testing.T) {
 
 // What leaves the settings leaves the host, and nothing else is touched.
 func TestSettingsChange(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := machine("192.0.2.20/32", "192.0.2.32/29", "2001:db8:1::/64", "2001:db8:2::/56")
 	w.up(t, m)
@@ -209,6 +218,7 @@ func TestSettingsChange(t *testing.T) {
 // publish none leaves the addresses to a routing daemon, and takes back what an
 // earlier setting published.
 func TestPublishNone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := machine("192.0.2.20/32")
 	w.up(t, m)
@@ -224,6 +234,7 @@ func TestPublishNone(t *testing.T) {
 // A TAP removed by hand takes the record of what is published with it; an address
 // that another machine has since must stay published.
 func TestTAPRemovedByHand(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := machine("192.0.2.20/32", "192.0.2.21/32")
 	w.up(t, m)
@@ -237,6 +248,7 @@ func TestTAPRemovedByHand(t *testing.T) {
 
 // A host that lost its default route still lets go of what it published.
 func TestReleaseWithoutExternal(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := machine("192.0.2.20/32")
 	w.up(t, m)
@@ -248,6 +260,7 @@ func TestReleaseWithoutExternal(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	before := w.snapshot(t)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
@@ -46,28 +47,75 @@ func (r route) netlink(index int) *netlink.Route {
 	return n
 }
 
-// routes lists the routes of the main table that lead to the interface: ours, and
-// the destinations of others that a route of ours would meet with EEXIST.
-func (c *conn) routes(index int, families ...int) (ours []route, others []netip.Prefix, err error) {
-	for _, f := range families {
-		filter := &netlink.Route{LinkIndex: index, Table: unix.RT_TABLE_MAIN}
-		list, err := whole(func() ([]netlink.Route, error) {
-			return c.RouteListFiltered(f, filter, netlink.RT_FILTER_OIF|netlink.RT_FILTER_TABLE)
-		})
-		if gone(err) != nil {
-			return nil, nil, fmt.Errorf("list routes: %w", err)
-		}
-		for _, n := range list {
-			switch p, ok := prefix(n.Dst); {
-			case ok && n.Protocol == Protocol:
-				via, _ := netip.AddrFromSlice(n.Gw)
-				ours = append(ours, route{p, via.Unmap()})
-			case ok && n.Protocol != unix.RTPROT_KERNEL:
-				others = append(others, p)
-			}
+// A fact is a route as the kernel tells it.
+type fact struct {
+	route
+	index    int // of the interface, the first of several
+	kind     uint8
+	protocol uint8
+}
+
+// table lists the main table, or only its routes to one interface.
+func (c *conn) table(family uint8, index int) (all []fact, err error) {
+	m := &nl.RtMsg{RtMsg: unix.RtMsg{Family: family, Table: unix.RT_TABLE_MAIN}}
+	parts := []nl.NetlinkRequestData{m}
+	if index > 0 {
+		parts = append(parts, nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(index))))
+	}
+	msgs, err := whole(func() ([][]byte, error) { return c.request(unix.RTM_GETROUTE, unix.NLM_F_DUMP, parts...) })
+	if gone(err) != nil {
+		return nil, fmt.Errorf("list routes: %w", err)
+	}
+	for _, b := range msgs {
+		f := parseRoute(b)
+		if m := nl.DeserializeRtMsg(b); m.Table == unix.RT_TABLE_MAIN && m.Flags&unix.RTM_F_CLONED == 0 && (index == 0 || f.index == index) {
+			all = append(all, f)
 		}
 	}
-	return ours, others, nil
+	return all, nil
+}
+
+// lookUp is the entry of the tables that the host would send a packet to a by
+// (FIB_MATCH, 4.13): one look, where a list grows with every guest. None, or one
+// that drops packets, is nil.
+func (c *conn) lookUp(a netip.Addr) (*fact, error) {
+	m := &nl.RtMsg{RtMsg: unix.RtMsg{Family: family(a), Dst_len: uint8(a.BitLen()), Flags: unix.RTM_F_FIB_MATCH}}
+	msgs, err := c.request(unix.RTM_GETROUTE, 0, m, nl.NewRtAttr(unix.RTA_DST, a.AsSlice()))
+	for _, none := range []error{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.EINVAL, unix.EACCES} {
+		if errors.Is(err, none) {
+			return nil, nil
+		}
+	}
+	if err != nil || len(msgs) == 0 {
+		return nil, err
+	}
+	f := parseRoute(msgs[0])
+	switch f.kind {
+	case unix.RTN_UNREACHABLE, unix.RTN_BLACKHOLE, unix.RTN_PROHIBIT, unix.RTN_THROW: // IPv6 tells these as routes
+		return nil, nil
+	}
+	return &f, nil
+}
+
+func parseRoute(b []byte) (f fact) {
+	m := nl.DeserializeRtMsg(b)
+	attrs := attributes(b[m.Len():])
+	f.kind, f.protocol = m.Type, m.Protocol
+	to, ok := netip.AddrFromSlice(attrs[unix.RTA_DST])
+	if !ok { // a default route has none
+		to = netip.IPv4Unspecified()
+		if m.Family == unix.AF_INET6 {
+			to = netip.IPv6Unspecified()
+		}
+	}
+	f.to = netip.PrefixFrom(to, int(m.Dst_len))
+	f.via, _ = netip.AddrFromSlice(attrs[unix.RTA_GATEWAY])
+	if v := attrs[unix.RTA_OIF]; len(v) == 4 {
+		f.index = int(number(v))
+	} else if v := attrs[unix.RTA_MULTIPATH]; len(v) >= unix.SizeofRtNexthop {
+		f.index = int(number(v[4:]))
+	}
+	return f
 }
 
 // add never takes the place of a route that is there: the same address routed to
@@ -82,33 +130,31 @@ func (r route) add(c *conn, index int) error {
 
 // taken names who has the route. Only a failure pays for the list of all routes.
 func (c *conn) taken(p netip.Prefix, exists error) error {
-	filter := &netlink.Route{Table: unix.RT_TABLE_MAIN}
-	list, err := whole(func() ([]netlink.Route, error) {
-		return c.RouteListFiltered(int(family(p.Addr())), filter, netlink.RT_FILTER_TABLE)
-	})
-	if err != nil {
+	l, err := c.holder(p.Addr(), func(f fact, _ *link) bool { return f.to == p })
+	if err != nil || l == nil {
 		return errors.Join(exists, err)
 	}
-	for _, n := range list {
-		if q, ok := prefix(n.Dst); !ok || q != p {
+	return fault.Permanent("it is routed to %v (take it out of one of the two)", l)
+}
+
+// holder is the interface of the first fitting route in the list of all: one to a
+// dead guest's TAP, which the kernel's look-up passes over, is only there.
+func (c *conn) holder(a netip.Addr, fits func(fact, *link) bool) (*link, error) {
+	all, err := c.table(family(a), 0)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range all {
+		if !f.to.Contains(a) {
 			continue
 		}
-		if l, err := c.linkAt(n.LinkIndex); err == nil && l != nil {
-			return fault.Permanent("it is routed to %v (take it out of one of the two)", l)
+		if l, err := c.linkAt(f.index); err != nil || l != nil && fits(f, l) {
+			return l, err
 		}
 	}
-	return exists
+	return nil, nil
 }
 
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
-}
-
-func prefix(n *net.IPNet) (netip.Prefix, bool) {
-	if n == nil {
-		return netip.Prefix{}, false
-	}
-	a, ok := netip.AddrFromSlice(n.IP)
-	bits, _ := n.Mask.Size()
-	return netip.PrefixFrom(a, bits), ok
 }

@@ -1,6 +1,7 @@
 package netsetup
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -9,10 +10,16 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"uml/fault"
 )
 
 // attachChild is the guest's user opening the TAP that descriptor 3 is to become.
 func attachChild(flags string) {
+	if flags == "up" {
+		fmt.Println(Up(context.Background(), machine("192.0.2.20/32"), host()))
+		os.Exit(0)
+	}
 	f := uint16(unix.IFF_TAP | unix.IFF_NO_PI)
 	if flags == "vnet" {
 		f |= unix.IFF_VNET_HDR
@@ -51,6 +58,7 @@ func attach(t *testing.T, s *space, uid uint32, flags string) string {
 // Both of UML's network drivers can open the TAP as its user, in any order, and
 // nobody else can.
 func TestAttach(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.up(t, machine("192.0.2.20/32"))
 	for _, c := range []struct {
@@ -69,8 +77,49 @@ func TestAttach(t *testing.T) {
 	}
 }
 
+func TestNotRoot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	if got := attach(t, w.host, 1001, "up"); got != "only root can change the host's network" {
+		t.Errorf("got %s", got)
+	}
+}
+
+// A host without the driver is told how to get it.
+func TestNoTunDevice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var err error
+	w.host.do(func() { // the mount namespace ends with this thread
+		if err = unix.Unshare(unix.CLONE_NEWNS); err != nil {
+			return
+		}
+		err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+		if err == nil {
+			err = unix.Mount("none", "/dev/net", "tmpfs", 0, "")
+		}
+		if err == nil {
+			err = Up(context.Background(), machine("192.0.2.20/32"), host())
+		}
+	})
+	refusedAs(t, "Up", err, fault.MustMend,
+		"ip tuntap add dev tap_bara mode tap user 1001: open /dev/net/tun: no such file or directory (modprobe tun)")
+}
+
+// A TAP that another machine marked is not ours for bearing our other name.
+func TestMarkedOtherwise(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine("192.0.2.20/32")
+	w.host.sh("ip tuntap add tap_x mode tap user 1002; ip link set tap_x alias 'uml /machines/x'; ip link property add dev tap_x altname " + machineName(m))
+	before := w.snapshot(t)
+	w.in(t, "Down", func() error { return Down(m, host()) })
+	equal(t, "host", w.snapshot(t), before)
+}
+
 // A user's or a TAP's change of name makes the machine's TAP anew.
 func TestRemake(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("x", 300)
 	for _, c := range []struct {
 		name string
@@ -118,6 +167,7 @@ func TestRemake(t *testing.T) {
 
 // The paper's tunctl made the TAP, by the same name for the same user.
 func TestAdopt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	m := machine("192.0.2.20/32")
 	w.host.sh("ip tuntap add tap_bara mode tap user 1001; ip link set tap_bara up; ip route add 192.0.2.20/32 dev tap_bara")
@@ -135,6 +185,7 @@ func TestAdopt(t *testing.T) {
 }
 
 func TestAlias(t *testing.T) {
+	t.Parallel()
 	m := machine()
 	if got := alias(m); got != "uml /machines/bara" {
 		t.Errorf("got %q", got)

@@ -63,8 +63,21 @@ func (p *Program) HasAt(addr uint64, want string) bool {
 	if size < uint64(len(want)) {
 		return false
 	}
-	b := make([]byte, len(want))
-	return p.readAt(b, off) == nil && string(b) == want
+	if off < p.pageAt || off+uint64(len(want)) > p.pageAt+uint64(len(p.page)) {
+		p.turn(off, size)
+	}
+	return bytes.HasPrefix(p.page[off-p.pageAt:], []byte(want))
+}
+
+// turn reads on from off. The names in a table lie side by side in the file, so
+// that a page of it saves a hundred small reads.
+func (p *Program) turn(off, size uint64) {
+	if p.page == nil {
+		p.page = make([]byte, maxString)
+	}
+	b := p.page[:min(size, maxString)]
+	n, _ := p.r.ReadAt(b, int64(off)) // what could not be read is not what was wanted
+	p.page, p.pageAt = b[:n], off
 }
 
 // Mapped says whether the file holds anything for an address.

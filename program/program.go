@@ -23,7 +23,8 @@ import (
 )
 
 // A Program is an executable or a shared library. It reads on from the file
-// that it was made of, which must stay open as long.
+// that it was made of, which must stay open as long, and is not for use by
+// several goroutines at once.
 type Program struct {
 	Interp  string   // the dynamic linker (PT_INTERP); "": linked statically
 	Needed  []string // libraries by name (DT_NEEDED)
@@ -34,6 +35,8 @@ type Program struct {
 	header  elf.Header64
 	loads   []elf.Prog64 // PT_LOAD
 	strings uint64       // address of the dynamic string table
+	page    []byte       // what HasAt read last, from pageAt in the file
+	pageAt  uint64
 }
 
 // Inspect reads the headers of the file r. Every judgement is a permanent fault in

@@ -2,6 +2,7 @@ package runscript
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/signal"
 
@@ -9,6 +10,9 @@ import (
 
 	"uml/fault"
 )
+
+// errStopped is the cause of a start that a signal ended.
+var errStopped = fault.Temporary("told to stop")
 
 // signals ends a start early.
 type signals struct {
@@ -24,7 +28,7 @@ func catch(parent context.Context) *signals {
 	go func() {
 		defer close(s.done)
 		for sig := range s.caught {
-			cancel(fault.Temporary("told to stop (%v)", sig))
+			cancel(fmt.Errorf("%w (%v)", errStopped, sig))
 		}
 	}()
 	return s

@@ -48,23 +48,25 @@ type start struct {
 	m    *settings.Machine
 	host *settings.Host
 	room *jail.Jail
-	keep []*os.File // locks, which the kernel inherits
-	read *os.File   // the kernel image
-	args []string   // of the kernel
+	seen *Examination // nil but for Examine
+	keep []*os.File   // locks, which the kernel inherits
+	read *os.File     // the kernel image
+	args []string     // of the kernel
 }
 
-// open reads the settings (step 1).
+// open reads the settings (step 1), the host's and the machine's, and reports
+// the faults of both.
 func open(o Options) (*start, error) {
-	host, err := settings.ReadHost(o.HostDir)
-	if err != nil {
-		return nil, err
+	if os.Geteuid() != 0 {
+		return nil, fault.Permanent("needs root")
 	}
+	host, hostErr := settings.ReadHost(o.HostDir)
 	dir, err := openMachine(o.Dir)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(hostErr, err)
 	}
 	m, err := settings.Read(dir)
-	if err != nil {
+	if err := errors.Join(hostErr, err); err != nil {
 		dir.Close()
 		return nil, err
 	}
@@ -87,9 +89,15 @@ func (s *start) close() {
 
 // plan prints a line of a dry run.
 func (s *start) plan(verb, format string, args ...any) {
-	if s.DryRun {
-		fmt.Fprintf(s.Out, "%-6s %s\n", verb, fault.Line(fmt.Sprintf(format, args...)))
+	if !s.DryRun {
+		return
 	}
+	text := fmt.Sprintf(format, args...)
+	if s.seen != nil {
+		s.seen.planned(verb, text)
+		return
+	}
+	fmt.Fprintf(s.Out, "%-6s %s\n", verb, fault.Line(text))
 }
 
 // Start starts the machine's guest. It returns only if that failed; nothing is
@@ -201,13 +209,15 @@ func (s *start) addresses(ctx context.Context) error {
 	return s.ask(ctx, external.Name, ask)
 }
 
-// asked are the addresses that must be silent: each IPv4 address, and in the
-// /64 on the link the guest's ::2 and the one that it makes for itself.
+// asked are the addresses that must be silent: each IPv4 address, ::2 of each
+// prefix, and in the /64 on the link the one that the guest makes for itself.
 func (s *start) asked() []netip.Addr {
 	all := s.m.Addresses4()
-	if len(s.m.IP6) > 0 {
-		link := s.m.IP6[0]
-		all = append(all, settings.Router(link), s.m.Autoconfigured(link))
+	for i, p := range s.m.IP6 {
+		all = append(all, settings.Router(p))
+		if i == 0 {
+			all = append(all, s.m.Autoconfigured(p))
+		}
 	}
 	return all
 }
@@ -225,9 +235,14 @@ func (s *start) ask(ctx context.Context, external string, addresses []netip.Addr
 	}
 	var errs []error
 	for _, a := range result.Answers {
-		errs = append(errs, fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its address", a.Address, external, a.How))
+		errs = append(errs, Occupied(a, external))
 	}
 	return errors.Join(errs...)
+}
+
+// Occupied is the fault of an address that answers though the guest is down.
+func Occupied(a probe.Answer, external string) error {
+	return fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its address", a.Address, external, a.How)
 }
 
 func (s *start) release() error { return netsetup.Release(s.m, s.host) }

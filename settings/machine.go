@@ -201,9 +201,9 @@ func (m *Machine) set(file, name string, lines []string) error {
 	case "user":
 		m.User.Name = "" // until it is known to be good: no fault twice
 	case "ip4":
-		return setList(&m.IP4, lines, parseIP4)
+		return setPrefixes(&m.IP4, lines, parseIP4)
 	case "ip6":
-		if err := setList(&m.IP6, lines, parseIP6); err != nil {
+		if err := setPrefixes(&m.IP6, lines, parseIP6); err != nil {
 			return err
 		}
 		if len(m.IP6) > 0 && m.IP6[0].Bits() != 64 {
@@ -367,6 +367,27 @@ func lookup(name string) (Account, error) {
 		return Account{}, fault.Permanent("%q is root or of root's group: a guest never runs as that", name)
 	}
 	return Account{name, uid, gid}, nil
+}
+
+// maxPrefixes bounds what one machine can claim; each address costs a start some
+// system calls.
+const maxPrefixes = 256
+
+func setPrefixes(to *[]netip.Prefix, lines []string, parse func(string) (netip.Prefix, error)) error {
+	if len(lines) > maxPrefixes {
+		return fmt.Errorf("%d lines: a machine has at most %d (a block is one)", len(lines), maxPrefixes)
+	}
+	if err := setList(to, lines, parse); err != nil {
+		return err
+	}
+	for i, p := range *to {
+		for _, q := range (*to)[:i] {
+			if p.Overlaps(q) {
+				return fmt.Errorf("%q overlaps %q", p, q)
+			}
+		}
+	}
+	return nil
 }
 
 func setList[T comparable](to *[]T, lines []string, parse func(string) (T, error)) error {

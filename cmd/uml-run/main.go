@@ -9,7 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"uml/cmdline"
-	"uml/fault"
 	"uml/runscript"
 )
 
@@ -19,8 +18,9 @@ func init() { runtime.LockOSThread() }
 func main() { os.Exit(run(os.Args)) }
 
 func run(args []string) int {
-	start := false
-	hostDir := ""
+	var start bool
+	var hostDir string
+	var failed error
 	app := &cli.App{
 		Name:      "uml-run",
 		Usage:     "make sure that a guest may start, and become its kernel",
@@ -36,15 +36,16 @@ func run(args []string) int {
 				return err
 			}
 			start, hostDir = !c.Bool("dry-run"), c.String("host-settings")
-			return runscript.Start(context.Background(), runscript.Options{
+			failed = runscript.Start(context.Background(), runscript.Options{
 				Dir: dir, HostDir: hostDir, DryRun: !start,
 				Out: os.Stdout, Say: cmdline.Say("uml-run"),
 			})
+			return failed
 		},
 	}
 	code := cmdline.Run(app, args)
-	if start && code != fault.OK {
-		runscript.Delay(hostDir)
+	if start {
+		runscript.Delay(hostDir, failed)
 	}
 	return code
 }

@@ -35,6 +35,7 @@ func hang() {
 	if n, _ := os.Stdin.Read(order); n == 0 {
 		os.Exit(0)
 	}
+	os.Stderr.Close() // whoever reads it waits for its end
 }
 
 // reap takes the orphans in, as a host's init does.

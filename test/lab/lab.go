@@ -166,14 +166,14 @@ ip netns add other
 ip link add ext0 type veth peer name wan0 netns other
 ip -batch - <<-.
 	link set lo up
-	link set ext0 up
+	link set ext0 addrgenmode none up
 	addr add ` + HostIP4 + `/24 dev ext0
 	addr add ` + HostIP6 + `/64 dev ext0 nodad
 	route add default via ` + OtherIP4 + `
 .
 ip -n other -batch - <<-.
 	link set lo up
-	link set wan0 up
+	link set wan0 addrgenmode none up
 	addr add ` + OtherIP4 + `/24 dev wan0
 	addr add ` + OtherIP6 + `/64 dev wan0 nodad
 	.
@@ -310,7 +310,18 @@ func (l *Lab) Wait(what string, ok func() bool) {
 			return
 		}
 	}
-	l.t.Fatalf("waited %v for %s", Patience, what)
+	l.t.Fatalf("waited %v for %s\n%s", Patience, what, l.logs())
+}
+
+// logs are the ends of all machines' logs, for a failure's message.
+func (l *Lab) logs() string {
+	var all strings.Builder
+	names, _ := filepath.Glob(filepath.Join(l.Dir, "*.log"))
+	for _, name := range names {
+		text, _ := os.ReadFile(name)
+		fmt.Fprintf(&all, "%s:\n%s\n", filepath.Base(name), text[max(0, len(text)-2000):])
+	}
+	return all.String()
 }
 
 // WaitPing waits until address answers the other host.

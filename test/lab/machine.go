@@ -241,3 +241,40 @@ func (l *Lab) Kill(pid int, signal syscall.Signal) {
 	l.t.Helper()
 	l.Must("kill", "-"+strconv.Itoa(int(signal)), strconv.Itoa(pid))
 }
+
+// A Status is a process's /proc/PID/status.
+type Status map[string]string
+
+// Int is the first number of a field.
+func (s Status) Int(field string) int {
+	first, _, _ := strings.Cut(s[field], "\t")
+	n, _ := strconv.Atoi(first)
+	return n
+}
+
+// Status is what the host's /proc says of a process; empty if there is none.
+func (l *Lab) Status(pid int) Status {
+	s := Status{}
+	text, _ := os.ReadFile(l.Proc(pid, "status"))
+	for line := range strings.Lines(string(text)) {
+		name, value, _ := strings.Cut(line, ":")
+		s[name] = strings.TrimSpace(value)
+	}
+	return s
+}
+
+// Processes lists the host's processes that are of a kind, zombies too.
+func (l *Lab) Processes(kind func(Status) bool) (pids []int) {
+	l.t.Helper()
+	names, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(l.PID), "root/proc/[0-9]*"))
+	if err != nil {
+		l.t.Fatalf("lab: %v", err)
+	}
+	for _, name := range names {
+		pid, _ := strconv.Atoi(filepath.Base(name))
+		if s := l.Status(pid); len(s) > 0 && kind(s) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}

@@ -1,0 +1,80 @@
+package netsetup
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/vishvananda/netlink"
+)
+
+// removeTAPs takes unfit TAPs away; their routes go with them.
+func (l *look) removeTAPs() (steps []Step) {
+	for _, t := range l.unfit() {
+		steps = append(steps, remove(t))
+		if t == l.tap.link {
+			l.tap = held{}
+		}
+	}
+	return steps
+}
+
+func remove(t *link) Step {
+	return Step{"ip link del dev " + t.Name, true, func(c *conn) error { return gone(c.LinkDel(t.attrs())) }}
+}
+
+func unpublish(claims []claim, keep []netip.Addr) (steps []Step) {
+	for _, k := range claims {
+		if slices.Contains(keep, k.addr) {
+			continue
+		}
+		steps = append(steps, Step{fmt.Sprintf("ip neigh del proxy %v dev %s", k.addr, k.dev), true,
+			func(c *conn) error { return c.unpublish(k.addr, k.index) }})
+	}
+	return steps
+}
+
+// drop takes from a TAP what is not wanted there.
+func drop(t held, w want) (steps []Step) {
+	for _, r := range t.routes {
+		if !slices.Contains(w.routes, r) {
+			steps = append(steps, Step{r.text("del", t.Name), true, func(c *conn) error {
+				return gone(c.RouteDel(r.netlink(t.Index)))
+			}})
+		}
+	}
+	for _, a := range t.addrs {
+		if !slices.Contains(w.addrs, a) {
+			steps = append(steps, Step{fmt.Sprintf("ip -6 addr del %v dev %s", a, t.Name), true, func(c *conn) error {
+				return gone(c.AddrDel(t.attrs(), &netlink.Addr{IPNet: ipNet(a)}))
+			}})
+		}
+	}
+	return steps
+}
+
+// release decides what Release does, on every TAP of the machine.
+func (l *look) release() ([]Step, error) {
+	claims, err := l.claims()
+	if err != nil {
+		return nil, err
+	}
+	steps := unpublish(claims, nil)
+	for _, t := range l.ours() {
+		steps = append(steps, drop(held{link: t.link, routes: t.routes}, want{})...)
+	}
+	return steps, nil
+}
+
+// down decides what Down does: a TAP's routes and addresses go with it.
+func (l *look) down() ([]Step, error) {
+	claims, err := l.claims()
+	if err != nil {
+		return nil, err
+	}
+	steps := unpublish(claims, nil)
+	for _, t := range l.ours() {
+		steps = append(steps, remove(t.link))
+	}
+	return steps, nil
+}

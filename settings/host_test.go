@@ -1,0 +1,71 @@
+package settings
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"uml/fault"
+)
+
+func hostDir(t *testing.T, files map[string]string) string {
+	t.Helper()
+	return machine(t, "host", files).Join("settings")
+}
+
+func TestReadHost(t *testing.T) {
+	const s = time.Second
+	defaults := Host{MinUptime: 120 * s, StaggerLow: s, StaggerHigh: 600 * s, PingTimeout: s, RetryDelay: 15 * s, Publish: true, RadvdConf: "/etc/radvd.conf"}
+	changed := Host{External: "eth0", MinUptime: 0, StaggerLow: 2 * s, StaggerHigh: 3 * s, PingTimeout: 50 * time.Millisecond, RetryDelay: 0, Publish: false, RadvdConf: "/run/radvd.conf"}
+	quiet := defaults
+	quiet.StaggerLow, quiet.StaggerHigh = 0, 0
+	for _, c := range []struct {
+		name, dir string
+		want      Host
+	}{
+		{"no directory", "/none", defaults},
+		{"empty directory", hostDir(t, nil), defaults},
+		{"all", hostDir(t, map[string]string{"external": "eth0\n", "min-uptime": "0", "stagger": "2-3", "ping-timeout": "50", "retry-delay": "0", "publish": "none", "radvd-conf": "/run/radvd.conf"}), changed},
+		{"stagger 0", hostDir(t, map[string]string{"stagger": "0"}), quiet},
+		{"stagger none", hostDir(t, map[string]string{"stagger": ""}), quiet},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := ReadHost(c.dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			same(t, "host", *got, c.want)
+		})
+	}
+}
+
+func TestReadHostFaults(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ file, value, want string }{
+		{"external", "a/b", `"a/b"` + noInterface},
+		{"external", "", "is empty, and cannot be none (remove the file for the default)"},
+		{"min-uptime", "86401", `"86401" is not a number from 0 to 86400`},
+		{"stagger", "9-1", `"9-1"` + noRange},
+		{"ping-timeout", "9", `"9" is not a number from 10 to 60000`},
+		{"retry-delay", "-1", `"-1" is not a number from 0 to 3600`},
+		{"publish", "yes", `"yes" is no way to publish (try proxy or none)`},
+		{"publish", "proxy\nnone", `2 values, "proxy" and more: this setting takes one`},
+		{"radvd-conf", "radvd.conf", `"radvd.conf" is not an absolute path`},
+		{"radvd-conf", "/a\x00", `"/a\x00" is not an absolute path`},
+		{"mem", "1G", "is not a setting (see uml-machine(5))"},
+	} {
+		dir := hostDir(t, map[string]string{c.file: c.value})
+		_, err := ReadHost(dir)
+		if want := dir + "/" + c.file + ": " + c.want; err == nil || err.Error() != want || fault.Code(err) != fault.MustMend {
+			t.Errorf("%s %q: got %v (%d), want %s", c.file, c.value, err, fault.Code(err), want)
+		}
+	}
+	_, err := ReadHost(file)
+	if want := file + ": is not a directory"; err == nil || err.Error() != want || fault.Code(err) != fault.MustMend {
+		t.Errorf("got %v (%d), want %s", err, fault.Code(err), want)
+	}
+}
