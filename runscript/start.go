@@ -44,14 +44,15 @@ type Options struct {
 // A start is one machine's way from its settings to its kernel.
 type start struct {
 	Options
-	dir  *handle.Dir
-	m    *settings.Machine
-	host *settings.Host
-	room *jail.Jail
-	seen *Examination // nil but for Examine
-	keep []*os.File   // locks, which the kernel inherits
-	read *os.File     // the kernel image
-	args []string     // of the kernel
+	dir   *handle.Dir
+	m     *settings.Machine
+	host  *settings.Host
+	room  *jail.Jail
+	seen  *Examination // nil but for Examine
+	noUml bool         // uml/ is still to be made
+	keep  []*os.File   // locks, which the kernel inherits
+	read  *os.File     // the kernel image
+	args  []string     // of the kernel
 }
 
 // open reads the settings (step 1), the host's and the machine's, and reports
@@ -125,7 +126,7 @@ func Start(ctx context.Context, o Options) error {
 
 // run takes the start from the lock on (steps 3 to 8).
 func (s *start) run(ctx context.Context, last func() error) error {
-	if err := errors.Join(s.m.Unbuilt(), s.checkOwner(), checkOutput()); err != nil {
+	if err := errors.Join(s.m.Unbuilt(), s.checkOwner(), s.checkOutput()); err != nil {
 		return err
 	}
 	if err := s.takeLock(); err != nil {
@@ -260,8 +261,15 @@ func (s *start) releaseElsewhere() error {
 
 // enter is step 8. It returns only an error.
 func (s *start) enter(last func() error) error {
-	if err := s.room.Enter(); err != nil {
+	if err := s.enterRoom(); err != nil {
 		return err
 	}
 	return s.room.Exec("/"+kernelName, s.args, last)
+}
+
+func (s *start) enterRoom() error {
+	if err := s.makeUml(); err != nil {
+		return err
+	}
+	return s.room.Enter()
 }

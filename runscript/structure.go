@@ -217,7 +217,7 @@ func (s *start) place(in *handle.Dir, name string) string {
 
 // checkOutput: the guest's log is standard output; when its reader has died the
 // kernel would die with it at its first line.
-func checkOutput() error {
+func (s *start) checkOutput() error {
 	fds := []unix.PollFd{{Fd: 1}}
 	if _, err := unix.Poll(fds, 0); err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("look at standard output: %w", err)
@@ -225,5 +225,17 @@ func checkOutput() error {
 	if fds[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0 {
 		return fault.Temporary("standard output is closed: the log that read it has died")
 	}
+	if nowhere(1) {
+		s.Say("warning: standard output is closed, so the guest's log is lost (>/dev/null says that it may be)")
+	}
 	return nil
+}
+
+// nowhere: the Go runtime opens /dev/null for reading and writing in place of a
+// descriptor that was closed, so that no file of ours is taken for it.
+func nowhere(fd int) bool {
+	var st unix.Stat_t
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	return err == nil && flags&unix.O_ACCMODE == unix.O_RDWR &&
+		unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }

@@ -40,7 +40,7 @@ func TestBadInput(t *testing.T) {
 		{"jail of somebody else", 100, "jail: must be root's or guest's", on("chown daemon jail")},
 		{"TAP's name taken", 100, "tap_guest", on("ip link add tap_guest type veth peer name x")},
 		{"another user's TAP", 100, "tap_guest", on("ip tuntap add tap_guest mode tap user daemon")},
-		{"no external interface", 100, "nosuch0", func(l *lab.Lab, m *lab.Machine) { l.SetHost("external", "nosuch0") }},
+		{"no external interface", 111, "nosuch0", func(l *lab.Lab, m *lab.Machine) { l.SetHost("external", "nosuch0") }},
 		{"external without carrier", 111, "ext0", noCarrier},
 		{"no tun device", 100, "/dev/net/tun", on("mount -t tmpfs none /dev/net")},
 		{"address answers", 111, address, func(l *lab.Lab, m *lab.Machine) {
