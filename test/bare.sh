@@ -35,5 +35,6 @@ umount -l mnt
 cd /root/uml
 PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
+unset TMPDIR
 make demo
 make test
