@@ -152,12 +152,12 @@ func TestDiscOfAnother(t *testing.T) {
 
 	const path = "/run/disc" // since /tmp is the jail's own
 	l.Must("sh", "-c", "touch "+path+"; mount --bind "+disc+" "+path)
-	two.Set("ubd0", path+" flags=r")
+	two.Set("ubd1", path+" flags=r")
 	refused(t, two.Run("uml-run"), 111, held(path))
 	l.Must("ln", disc, link)
-	two.Set("ubd0", "link flags=r")
+	two.Set("ubd1", "link flags=r")
 	refused(t, two.Run("uml-run"), 111, held("jail/link"))
-	two.Set("ubd0", "link")
+	two.Set("ubd1", "link")
 	refused(t, two.Run("uml-run"), 100, "jail/link: has 2 names (hard links)")
 	l.Must("rm", link)
 
@@ -166,9 +166,9 @@ func TestDiscOfAnother(t *testing.T) {
 	}
 	one.Svc("-d")
 	one.WaitDown()
-	two.Set("ubd0", path+" flags=r")
+	two.Set("ubd1", path+" flags=r")
 	two.Activate() // and not for ever
-	two.WaitLog("Mounted root")
+	two.WaitUp(0)
 }
 
 // An account belongs to one machine: its TAP tells at a start.
