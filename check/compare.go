@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"uml/fault"
+	"uml/settings"
 )
 
 // compare finds what two machines both have and only one may. A start sees of it
@@ -24,13 +25,14 @@ func (c *checker) compare() {
 		u := m.Machine.User
 		return u.UID, fmt.Sprintf("user id %d (%s)", u.UID, u.Name)
 	}, "give each an account of its own: settings/user")
+	sharedDiscs(all)
+	all = slices.DeleteFunc(all, func(m *machine) bool { return m.Machine.Net.Kind == settings.None })
 	shared(all, "mac", func(m *machine) (string, string) {
 		return m.Machine.MAC.String(), "hardware address " + m.Machine.MAC.String()
 	}, "give one another: settings/mac")
 	shared(all, "tap", func(m *machine) (string, string) {
 		return m.Machine.TAP, "TAP " + m.Machine.TAP
 	}, "give one another: settings/tap")
-	sharedDiscs(all)
 	overlaps(all)
 }
 

@@ -10,8 +10,9 @@ import (
 
 const mib settings.Size = 1 << 20
 
-// overhead is what a guest kernel takes beside its guest's RAM: the pages that it
-// writes of its own, its helpers' stacks, page tables.
+// overhead is what a guest kernel takes beside its guest's RAM. Debian's 6.1, booted:
+// 10 MB of its image, since each jail has a copy of its own, 1 MB of stacks and
+// heap, 0.1 MB of page tables for itself and each of its guest's processes.
 const overhead = 12 * mib
 
 // memory compares what the guests may take with what there is: RAM is given out as

@@ -84,6 +84,7 @@ func (r *Round) Examine(dir string) *Examination {
 	e.stage("lock", "nobody holds it: the guest is down", s.seeLock)
 	e.stage("owner", "the machine and its settings are root's alone", s.checkOwner)
 	if e.Machine == nil {
+		e.check = "structure"
 		e.warn("the rest is checked when the settings are mended")
 		return e
 	}

@@ -91,10 +91,9 @@ func (s *start) seeNetwork() error {
 	if s.m.Net.Kind != settings.Routed {
 		return nil
 	}
-	state, err := netsetup.Look(s.m, s.host)
-	err = distinct(err, netsetup.Foreign(s.m, s.host))
-	if state == nil || err != nil {
-		return err
+	state, err := netsetup.LookForeign(s.m, s.host)
+	if err != nil {
+		return distinct(err)
 	}
 	s.seen.Left = len(state.Routes)+len(state.Published) > 0
 	if s.seen.State == Up {
@@ -152,10 +151,10 @@ func (s *start) findLibraries(p *program.Program) ([]program.Library, error) {
 	return libs, err
 }
 
-// distinct joins errors, each text once: two looks may find the same.
-func distinct(errs ...error) error {
+// distinct has each text of err once: both looks may find the same.
+func distinct(err error) error {
 	var all []error
-	for _, part := range fault.Parts(errors.Join(errs...)) {
+	for _, part := range fault.Parts(err) {
 		if !slices.ContainsFunc(all, func(e error) bool { return e.Error() == part.Error() }) {
 			all = append(all, part)
 		}
