@@ -20,6 +20,7 @@ import (
 type Start struct {
 	Wall      time.Duration // from before the fork
 	CPU       time.Duration // of the process and of all that it started
+	Faults    int           // page faults, likewise
 	Processes int           // started by it
 	Beside    int           // still there at the exec, beside the one that becomes the kernel
 }
@@ -143,6 +144,7 @@ func start(w *watcher, run string) (s Start, err error) {
 	}
 	unix.Close(int(event))
 	s.CPU = time.Duration(used.Utime.Nano() + used.Stime.Nano())
+	s.Faults = int(used.Minflt + used.Majflt)
 	return s, nil
 }
 

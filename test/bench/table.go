@@ -13,6 +13,8 @@ type side struct {
 	wait   time.Duration // for silent addresses: no work
 }
 
+func (s *side) add(x Start) { s.starts = append(s.starts, x) }
+
 func (s side) walls() []float64 {
 	return s.each(func(x Start) float64 { return ms(x.Wall) })
 }
@@ -23,6 +25,10 @@ func (s side) work() []float64 {
 
 func (s side) cpu() []float64 {
 	return s.each(func(x Start) float64 { return ms(x.CPU) })
+}
+
+func (s side) faults() []float64 {
+	return s.each(func(x Start) float64 { return float64(x.Faults) })
 }
 
 func (s side) processes() []float64 {
@@ -60,6 +66,7 @@ func printCase(w io.Writer, title string, suite, script side) {
 		{"wall to the exec", "ms", side.walls},
 		{"  without waits for silence", "ms", side.work},
 		{"CPU, children included", "ms", side.cpu},
+		{"page faults, likewise", "", side.faults},
 		{"processes started", "", side.processes},
 		{"processes beside at the exec", "", side.beside},
 	} {
