@@ -77,6 +77,15 @@ func (j *Jail) BringDir(d *handle.Dir, at string, access Access) error {
 	return j.bring(d.Fd(), d.Path, at, access, true)
 }
 
+// Promise keeps a place for what will be made and brought in later; a dry run
+// shows it as if it were there.
+func (j *Jail) Promise(host, at string, access Access) error {
+	if j.Dry {
+		return j.bring(-1, host, at, access, false)
+	}
+	return j.free(host, at)
+}
+
 // bring clones the mount now: after unshare(CLONE_NEWNS) a descriptor from the
 // old namespace can neither be cloned nor bound (EINVAL).
 func (j *Jail) bring(fd int, host, at string, access Access, dir bool) error {

@@ -45,7 +45,7 @@ func (s *start) umlDir(in *handle.Dir) error {
 	s.noUml = errors.Is(err, unix.ENOENT)
 	if s.noUml {
 		s.plan("make", "%s: directory of %s", in.Join("uml"), s.m.User.Name)
-		return nil
+		return s.room.Promise(in.Join("uml"), "uml", jail.ReadWrite)
 	}
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return fault.Permanent("%s: is not a directory (remove it)", in.Join("uml"))
@@ -112,7 +112,7 @@ func (s *start) swap(in *handle.Dir) error {
 	if f == nil {
 		s.plan("make", "%s: %v, sparse, of %s", in.Join(swapName), s.m.Swap, s.m.User.Name)
 		if s.DryRun {
-			return nil
+			return s.room.Promise(in.Join(swapName), swapName, jail.ReadWrite)
 		}
 		if err := s.making(in, func() error { return s.makeSwap(in) }); err != nil {
 			return swapFault(in, err)
@@ -125,10 +125,10 @@ func (s *start) swap(in *handle.Dir) error {
 		}
 	}
 	defer f.Close()
-	if err := s.lockDisc(f, false); err != nil {
+	if err := s.room.Bring(f, swapName, jail.ReadWrite); err != nil {
 		return err
 	}
-	return s.room.Bring(f, swapName, jail.ReadWrite)
+	return s.lockDisc(f, false)
 }
 
 // openSwap returns nil if the swap must be made anew.

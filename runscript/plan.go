@@ -5,22 +5,34 @@ import (
 	"strings"
 
 	"uml/netsetup"
+	"uml/settings"
 )
 
 // planAddresses and planRest are the rest of a dry run: the steps that it does
 // not take, in their order.
-func (s *start) planAddresses(external string, ask []netip.Addr) {
-	for _, a := range ask {
-		s.plan("probe", "%v on %s: ICMP echo, silent for %v", a, external, s.host.PingTimeout)
-	}
-}
-
-func (s *start) planRest() error {
-	lines, err := netsetup.Plan(s.m, s.host)
+func (s *start) planAddresses(external string, ask []netip.Addr) error {
+	release, up, err := netsetup.StartPlan(s.m, s.host)
 	if err != nil {
 		return err
 	}
-	for _, l := range lines {
+	s.up = up
+	for _, l := range release {
+		s.plan("net", "%s", l)
+	}
+	for _, a := range ask {
+		s.plan("probe", "%v on %s: ICMP echo, silent for %v", a, external, s.host.PingTimeout)
+	}
+	return nil
+}
+
+func (s *start) planRest() error {
+	if s.m.Net.Kind == settings.None {
+		var err error
+		if s.up, err = netsetup.Plan(s.m, s.host); err != nil {
+			return err
+		}
+	}
+	for _, l := range s.up {
 		s.plan("net", "%s", l)
 	}
 	for _, l := range s.room.Plan() {

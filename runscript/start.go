@@ -10,7 +10,7 @@
 //  7. network             claimed
 //  8. jail                entered; exec
 //
-// 4 and 5 go on while 6 waits for answers. A start that fails at 7 or 8 gives
+// 5 goes on while 6 waits for answers. A start that fails at 7 or 8 gives
 // the addresses back.
 package runscript
 
@@ -53,6 +53,7 @@ type start struct {
 	keep  []*os.File   // locks, which the kernel inherits
 	read  *os.File     // the kernel image
 	args  []string     // of the kernel
+	up    []string     // of a dry run: what Up would do
 }
 
 // open reads the settings (step 1), the host's and the machine's, and reports
@@ -145,22 +146,21 @@ func (s *start) run(ctx context.Context, last func() error) error {
 	return errors.Join(err, s.releaseElsewhere())
 }
 
-// checks is steps 4 to 6, the probes on a thread of their own.
+// checks is steps 4 to 6. The structure comes first, and with it the locks of the
+// discs: a machine lock that was deleted and made anew proves nothing, and a guest
+// that runs must not lose its routes to a start that is then refused.
 func (s *start) checks(ctx context.Context) error {
+	if err := s.structure(); err != nil {
+		return err
+	}
+	if s.DryRun {
+		return errors.Join(s.skas(), s.addresses(ctx))
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	silent := make(chan error, 1)
-	if !s.DryRun {
-		go func() { silent <- s.addresses(ctx) }()
-	}
-	err := s.structure()
-	if err == nil {
-		err = s.skas()
-	}
-	if s.DryRun {
-		return errors.Join(err, s.addresses(ctx))
-	}
-	if err != nil {
+	go func() { silent <- s.addresses(ctx) }()
+	if err := s.skas(); err != nil {
 		cancel()
 		<-silent
 		return err
@@ -198,8 +198,7 @@ func (s *start) addresses(ctx context.Context) error {
 	}
 	ask := s.asked()
 	if s.DryRun {
-		s.planAddresses(external.Name, ask)
-		return nil
+		return s.planAddresses(external.Name, ask)
 	}
 	if err := s.release(); err != nil {
 		return err

@@ -81,7 +81,7 @@ func (s *start) makeRoom() {
 		Tun:  s.m.Net.Kind != settings.None,
 		Umid: s.m.Name,
 		Env:  []string{"TMPDIR=/tmp"},
-		Dry:  s.seen != nil,
+		Dry:  s.DryRun,
 	}
 }
 

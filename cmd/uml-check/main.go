@@ -24,7 +24,7 @@ func run(args []string) int {
 		UsageText: "uml-check [--json] [NAME...]\n\nWithout NAME: all machines, compared with each other, and the host.\n" +
 			"Exit code: 0 without a FAIL, 100 if one lasts until somebody acts, else 111.",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "json", Usage: "print an array of objects: machine, check, status, text"},
+			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print an array of objects: machine, check, status, text"},
 			cmdline.Machines,
 			cmdline.HostSettings,
 		},

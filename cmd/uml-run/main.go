@@ -36,7 +36,7 @@ func run(args []string) int {
 		Usage:     "make sure that a guest may start, and become its kernel",
 		UsageText: "uml-run [--dry-run] [NAME]\n\nWithout NAME: the machine directory is the working directory, as supervise(8) has it.",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be checked, changed and run; change nothing"},
+			&cli.BoolFlag{Name: "dry-run", DisableDefaultText: true, Usage: "print what would be checked, changed and run; change nothing"},
 			cmdline.Machines,
 			cmdline.HostSettings,
 		},
