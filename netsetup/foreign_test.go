@@ -135,6 +135,7 @@ func TestExternal(t *testing.T) {
 			"external interface eth0 is a port of br0: the addresses belong there (set /etc/uml-run/external to br0)"},
 		{"bridge", "ip link add br0 type bridge; ip link set eth0 master br0; ip link set br0 up", "br0", fault.OK, "br0"},
 		{"bridge that got its port later", "ip link add br0 type bridge; ip link set br0 up; ip link set eth0 master br0", "br0", fault.OK, "br0"},
+		{"no bridge, and of unknown state", "", "lo", fault.OK, "lo"},
 		{"bridge without ports", "ip link add br0 type bridge; ip link set br0 up", "br0", fault.MayPass,
 			"external interface br0 has no port: its silence proves nothing"},
 		{"bridge whose port listens still", "ip link add br0 type bridge stp_state 1; ip link set eth0 master br0; ip link set br0 up", "br0", fault.MayPass,

@@ -51,6 +51,18 @@ func TestFirewalled(t *testing.T) {
 	}
 }
 
+// A host that hears only the last question, at 1.2 s; the kernel's own go out at
+// 0, 1 and 2 s.
+func TestLastTry(t *testing.T) {
+	l := newLab(t, "-n peer link set eth0 arp off")
+	l.run("ip netns exec peer iptables -A INPUT -p icmp -j DROP")
+	on := time.AfterFunc(second*105/100, func() { l.ip("-n peer link set eth0 arp on") })
+	defer on.Stop()
+	if got, want := text(askFor(t, second*9/5, "10.9.0.2")), "10.9.0.2 answers ARP from 10.9.0.2; "; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // publish makes a namespace publish two addresses that it routes elsewhere, with
 // the kernel's own proxy_delay, as a host does whose guest has gone.
 func (l lab) publish(in, dev string) {
@@ -63,8 +75,9 @@ func (l lab) publish(in, dev string) {
 	}
 }
 
+// The host itself asks too, for its echo, but not for what it routes by another.
 func TestPublished(t *testing.T) {
-	l := newLab(t)
+	l := newLab(t, "route add 10.9.5.5 via 10.9.0.2", "-6 route add fd09::5:5 via fd09::2")
 	l.publish("ip netns exec peer ", "eth0")
 	const want = "10.9.5.5 answers ARP (published?) from 10.9.5.5; fd09::5:5 answers neighbour advertisement (published?) from fd09::5:5; "
 	if got := text(askFor(t, second, "10.9.5.5", "fd09::5:5")); got != want {

@@ -40,7 +40,7 @@ func openPort(external string, proto uint16, code []unix.SockFilter, questions i
 // bind says whether hosts on the interface ask for each other's addresses.
 func (p *port) bind(external string, code []unix.SockFilter, questions int) (bool, error) {
 	flags, err := p.look(external)
-	if err != nil || flags&(unix.IFF_NOARP|unix.IFF_POINTOPOINT|unix.IFF_LOOPBACK) != 0 {
+	if err != nil || flags&unix.IFF_NOARP != 0 {
 		return false, err
 	}
 	if err := attach(p.fd, code); err != nil {

@@ -16,8 +16,8 @@
 // that began first always does, the other while the first still asks. So at
 // least one must give up, and both may.
 //
-// An interface that has no hardware address, leads to one peer only or has ARP
-// switched off (ip link set arp off) knows ICMP echo alone.
+// On an interface that is no Ethernet (point to point, InfiniBand) or has ARP
+// switched off (ip link set arp off) it asks by ICMP echo alone.
 //
 // It is not go-ping on purpose: that binds no device, never compares who
 // answered with who was asked, comes back up to 100 ms after its time-out, and

@@ -14,8 +14,9 @@ const (
 
 	// packetRoom is what a packet takes of a socket's buffer, generously.
 	// Questions to a silent neighbour wait in the kernel until it gives the
-	// neighbour up, for three seconds, and count all the while: with the default
-	// buffer the third try of 100 addresses would not go out.
+	// neighbour up, for three seconds, and count all the while, as do those that
+	// wait for a slow interface: with the default buffer the third try of 100
+	// addresses would not go out.
 	packetRoom = 2048
 	leastRoom  = 128 << 10
 )

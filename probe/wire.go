@@ -78,7 +78,7 @@ func (w *wire) sendAll() error {
 			a.sent = true
 		case errors.Is(err, unix.EPERM):
 			return fault.Temporary("%s to %s: the host's own firewall refuses to send it on %s (let it out)", w.how, a.address, w.external)
-		case errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENXIO):
+		case errors.Is(err, unix.ENODEV):
 			return fault.Temporary("%s to %s: interface %s is gone", w.how, a.address, w.external)
 		default:
 			// No route, a full queue: the next try may have better luck.
