@@ -20,11 +20,11 @@ import (
 var (
 	Machines = &cli.StringFlag{
 		Name: "machines", Value: settings.DefaultMachines, EnvVars: []string{"UML_MACHINES"},
-		Usage: "the directory that NAME is looked up in", TakesFile: true,
+		Usage: "look NAME up in `DIR`", TakesFile: true,
 	}
 	HostSettings = &cli.StringFlag{
 		Name: "host-settings", Value: settings.DefaultHostDir, EnvVars: []string{"UML_HOST_SETTINGS"},
-		Usage: "the host's own settings", TakesFile: true,
+		Usage: "the host's own settings are in `DIR`", TakesFile: true,
 	}
 )
 

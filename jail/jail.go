@@ -48,6 +48,7 @@ type Jail struct {
 	Umid    string   // whose stale directory below /uml is removed
 	Keep    []uint   // descriptors that the guest inherits besides 0, 1, 2
 	Env     []string // the whole environment
+	Dry     bool     // it will not be entered: nothing is mounted for it
 
 	items []item
 }
@@ -76,12 +77,25 @@ func (j *Jail) BringDir(d *handle.Dir, at string, access Access) error {
 	return j.bring(d.Fd(), d.Path, at, access, true)
 }
 
+// Promise keeps a place for what will be made and brought in later; a dry run
+// shows it as if it were there.
+func (j *Jail) Promise(host, at string, access Access) error {
+	if j.Dry {
+		return j.bring(-1, host, at, access, false)
+	}
+	return j.free(host, at)
+}
+
 // bring clones the mount now: after unshare(CLONE_NEWNS) a descriptor from the
 // old namespace can neither be cloned nor bound (EINVAL).
 func (j *Jail) bring(fd int, host, at string, access Access, dir bool) error {
 	at = strings.TrimPrefix(path.Clean(at), "/")
 	if err := j.free(host, at); err != nil {
 		return err
+	}
+	if j.Dry {
+		j.items = append(j.items, item{at, host, access, dir, -1})
+		return nil
 	}
 	tree, err := unix.OpenTree(fd, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)
 	if err != nil {
@@ -117,7 +131,9 @@ func (j *Jail) Has(at string) bool {
 // Close lets go of files that were brought in, when the jail is not entered.
 func (j *Jail) Close() {
 	for _, i := range j.items {
-		unix.Close(i.tree)
+		if i.tree >= 0 {
+			unix.Close(i.tree)
+		}
 	}
 	j.items = nil
 }

@@ -57,52 +57,66 @@ func Find(f *os.File) ([]Holder, error) {
 
 // holds looks through one process's descriptors. One that is gone meanwhile, or
 // whose descriptors are, holds nothing.
-func holds(pid int, file *unix.Stat_t) (Holder, bool) {
+func holds(pid int, file *unix.Stat_t) (h Holder, found bool) {
+	eachLocked(pid, func(st *unix.Stat_t, taker int) bool {
+		if st.Dev != file.Dev || st.Ino != file.Ino {
+			return true
+		}
+		status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+		h, found = Holder{pid, taker, uids(status)}, err == nil
+		return !found
+	})
+	return h, found
+}
+
+// eachLocked calls do for each of a process's descriptors that has a flock, until
+// it says no. The lock line's device is the filesystem's, which need not be what
+// stat says (btrfs, overlayfs): so the file itself is asked.
+func eachLocked(pid int, do func(st *unix.Stat_t, taker int) bool) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	fds, err := os.ReadDir(dir + "/fdinfo")
 	if err != nil {
-		return Holder{}, false
+		return
 	}
 	for _, fd := range fds {
 		info, err := os.ReadFile(path.Join(dir, "fdinfo", fd.Name()))
 		if err != nil {
 			continue
 		}
-		taker, ok := flockTaker(info, file.Ino)
+		taker, inode, ok := flockTaker(info)
 		if !ok {
 			continue
 		}
-		// The lock line's device is the filesystem's, which need not be what
-		// stat says (btrfs, overlayfs): so the file itself is asked.
 		var st unix.Stat_t
-		if unix.Stat(path.Join(dir, "fd", fd.Name()), &st) != nil || st.Dev != file.Dev || st.Ino != file.Ino {
+		if unix.Stat(path.Join(dir, "fd", fd.Name()), &st) != nil || st.Ino != inode {
 			continue
 		}
-		status, err := os.ReadFile(dir + "/status")
-		if err != nil {
-			continue
+		if !do(&st, taker) {
+			return
 		}
-		return Holder{pid, taker, uids(status)}, true
 	}
-	return Holder{}, false
 }
 
-// flockTaker finds "lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF" for
-// an inode in the text of an fdinfo file (Documentation/filesystems/proc.rst).
-func flockTaker(info []byte, inode uint64) (pid int, ok bool) {
+// flockTaker finds "lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF" in the
+// text of an fdinfo file (Documentation/filesystems/proc.rst): who took it, and
+// the inode.
+func flockTaker(info []byte) (pid int, inode uint64, ok bool) {
 	for line := range bytes.Lines(info) {
 		f := strings.Fields(string(line))
 		if len(f) < 7 || f[0] != "lock:" || f[2] != "FLOCK" {
 			continue
 		}
 		dev := strings.Split(f[6], ":")
-		if len(dev) != 3 || dev[2] != strconv.FormatUint(inode, 10) {
+		if len(dev) != 3 {
 			continue
 		}
-		pid, err := strconv.Atoi(f[5])
-		return pid, err == nil
+		pid, err1 := strconv.Atoi(f[5])
+		inode, err2 := strconv.ParseUint(dev[2], 10, 64)
+		if err1 == nil && err2 == nil {
+			return pid, inode, true
+		}
 	}
-	return 0, false
+	return 0, 0, false
 }
 
 // uids reads the Uid line of /proc/PID/status; all -1 if there is none.

@@ -31,6 +31,7 @@ type Held struct {
 	Path string
 	PID  int
 	Why  string
+	Runs bool // the very process that took a machine's lock: its kernel, or a start
 }
 
 func (h *Held) Error() string {
@@ -73,11 +74,8 @@ func own(fd int, name string) error {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return fmt.Errorf("stat %s: %w", name, err)
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fault.Permanent("%s: is not a regular file (remove it)", name)
-	}
-	if st.Uid != 0 || st.Nlink > 1 {
-		return fault.Permanent("%s: is not root's alone (owner %d, %d links; remove it)", name, st.Uid, st.Nlink)
+	if err := judgeFile(&st, name); err != nil {
+		return err
 	}
 	if st.Mode&0o077 != 0 {
 		if err := unix.Fchmod(fd, 0o600); err != nil {
@@ -126,7 +124,7 @@ func Take(f *os.File, uid int, say func(string)) error {
 		if err := end(f, holders, uid); err != nil {
 			return err
 		}
-		say(fmt.Sprintf("ended %s left by a killed guest kernel", describe(holders)))
+		say(fmt.Sprintf("ended %s left by a killed guest kernel", Describe(holders)))
 	}
 	return fault.Temporary("%s: locked, and no process to be seen that holds it (another host, or a container?)", f.Name())
 }
@@ -148,7 +146,7 @@ func TakeDisc(f *os.File, shared bool) error {
 			return err
 		}
 		if len(holders) > 0 {
-			return &Held{f.Name(), holders[0].PID, "the disc is in use"}
+			return &Held{Path: f.Name(), PID: holders[0].PID, Why: "the disc is in use"}
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
@@ -167,7 +165,7 @@ func Unopened(f *os.File, shared bool) error {
 		return fmt.Errorf("look for a lock on %s: %w", f.Name(), err)
 	}
 	if l.Type != unix.F_UNLCK {
-		return &Held{f.Name(), int(l.Pid), "which has the disc open"}
+		return &Held{Path: f.Name(), PID: int(l.Pid), Why: "which has the disc open"}
 	}
 	return nil
 }
@@ -192,22 +190,23 @@ func judge(name string, holders []Holder, uid int) error {
 	for _, h := range holders {
 		for _, o := range holders {
 			if h.Taker == o.PID {
-				return &Held{name, o.PID, "the guest runs or is being started"}
+				return &Held{name, o.PID, "the guest runs or is being started", true}
 			}
 		}
 		if h.Taker <= 0 {
-			return &Held{name, h.PID, "whose lock was taken in another pid namespace"}
+			return &Held{Path: name, PID: h.PID, Why: "whose lock was taken in another pid namespace"}
 		}
 	}
 	for _, h := range holders {
 		if !h.runsAs(uid) {
-			return &Held{name, h.PID, "which is no stray of this machine's user"}
+			return &Held{Path: name, PID: h.PID, Why: "which is no stray of this machine's user"}
 		}
 	}
 	return nil
 }
 
-func describe(holders []Holder) string {
+// Describe names strays in the words of a message.
+func Describe(holders []Holder) string {
 	var pids []string
 	for _, h := range holders {
 		pids = append(pids, fmt.Sprint(h.PID))

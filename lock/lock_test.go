@@ -240,19 +240,20 @@ func TestStillSeesAReplacedLock(t *testing.T) {
 
 func TestFlockTaker(t *testing.T) {
 	for _, c := range []struct {
-		info string
-		pid  int
-		ok   bool
+		info  string
+		pid   int
+		inode uint64
+		ok    bool
 	}{
-		{"pos:\t0\nlock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF\n", 359, true},
-		{"lock:\t1: POSIX  ADVISORY  WRITE 359 00:13:11691 0 EOF\n", 0, false},
-		{"lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11692 0 EOF\n", 0, false},
-		{"lock:\t1: FLOCK  ADVISORY  WRITE -1 00:13:11691 0 EOF\n", -1, true},
-		{"lock:\t1: FLOCK\n", 0, false},
-		{"", 0, false},
+		{"pos:\t0\nlock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF\n", 359, 11691, true},
+		{"lock:\t1: POSIX  ADVISORY  WRITE 359 00:13:11691 0 EOF\n", 0, 0, false},
+		{"lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:x 0 EOF\n", 0, 0, false},
+		{"lock:\t1: FLOCK  ADVISORY  WRITE -1 00:13:11691 0 EOF\n", -1, 11691, true},
+		{"lock:\t1: FLOCK\n", 0, 0, false},
+		{"", 0, 0, false},
 	} {
-		if pid, ok := flockTaker([]byte(c.info), 11691); pid != c.pid || ok != c.ok {
-			t.Errorf("%q: got %d, %v, want %d, %v", c.info, pid, ok, c.pid, c.ok)
+		if pid, inode, ok := flockTaker([]byte(c.info)); pid != c.pid || inode != c.inode || ok != c.ok {
+			t.Errorf("%q: got %d, %d, %v, want %d, %d, %v", c.info, pid, inode, ok, c.pid, c.inode, c.ok)
 		}
 	}
 }
@@ -260,7 +261,7 @@ func TestFlockTaker(t *testing.T) {
 func FuzzFlockTaker(f *testing.F) {
 	f.Add([]byte("lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF\n"))
 	f.Fuzz(func(t *testing.T, info []byte) {
-		if pid, ok := flockTaker(info, 1); !ok && pid != 0 {
+		if pid, _, ok := flockTaker(info); !ok && pid != 0 {
 			t.Errorf("pid %d of no lock", pid)
 		}
 	})

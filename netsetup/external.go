@@ -61,11 +61,13 @@ func (c *conn) external(h *settings.Host) (*link, error) {
 	return nil, fault.Permanent("external interface %s is a port of %s: the addresses belong there (set /etc/uml-run/external to %s)", l.Name, master.Name, master.Name)
 }
 
+// findExternal: an interface or a default route that is not there may come yet,
+// as the host boots; giving up for good then would lose every guest.
 func (c *conn) findExternal(h *settings.Host) (*link, error) {
 	if h.External != "" {
 		l, err := c.link(h.External)
 		if err == nil && l == nil {
-			err = fault.Permanent("external interface %s: there is no such interface (mend /etc/uml-run/external)", h.External)
+			err = fault.Temporary("external interface %s: there is no such interface (mend /etc/uml-run/external)", h.External)
 		}
 		return l, err
 	}
@@ -80,7 +82,7 @@ func (c *conn) findExternal(h *settings.Host) (*link, error) {
 			}
 		}
 	}
-	return nil, fault.Permanent("no default route, so no external interface (set /etc/uml-run/external)")
+	return nil, fault.Temporary("no default route, so no external interface (set /etc/uml-run/external)")
 }
 
 // outsides are addresses that nothing but a default route leads to: of the

@@ -24,11 +24,18 @@ func Foreign(m *settings.Machine, h *settings.Host) error {
 		return err
 	}
 	defer l.Close()
+	return l.foreigns()
+}
+
+func (l *look) foreigns() error {
+	if l.m.Net.Kind != settings.Routed {
+		return nil
+	}
 	errs := []error{l.refusedTAP()}
-	for _, a := range m.Addresses4() {
+	for _, a := range l.m.Addresses4() {
 		errs = append(errs, l.foreign(a, netip.PrefixFrom(a, 32)))
 	}
-	for _, p := range m.IP6 {
+	for _, p := range l.m.IP6 {
 		errs = append(errs, l.foreign(settings.Router(p), p))
 	}
 	return errors.Join(errs...)

@@ -21,6 +21,8 @@ type look struct {
 	old  held  // this machine's TAP, if that has another name
 	user *link // the TAP that serves the account, whosever
 
+	released bool // see forget
+
 	ext    *link // nil: none, for extErr
 	extErr error
 }
@@ -112,6 +114,9 @@ type claim struct {
 // claims lists what is published of the machine: of the addresses that its routes
 // record, and of those that its settings name and nobody else's TAP has.
 func (l *look) claims() ([]claim, error) {
+	if l.released {
+		return nil, nil
+	}
 	var recorded []netip.Addr
 	for _, h := range l.ours() {
 		for _, r := range h.routes {
@@ -184,4 +189,9 @@ func addresses(p netip.Prefix) (all []netip.Addr) {
 		all = append(all, a)
 	}
 	return all
+}
+
+// forget makes the look one at a host where release has been done.
+func (l *look) forget() {
+	l.released, l.tap.routes, l.old.routes = true, nil, nil
 }

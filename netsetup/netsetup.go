@@ -62,6 +62,23 @@ func Plan(m *settings.Machine, h *settings.Host) ([]string, error) {
 	return plan(m, h, (*look).up)
 }
 
+// StartPlan is what a start would do now: Release, and after the addresses were
+// found silent Up, each a command a line.
+func StartPlan(m *settings.Machine, h *settings.Host) (release, up []string, err error) {
+	l, err := lookAt(m, h)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer l.Close()
+	first, err := l.release()
+	if err != nil {
+		return nil, nil, err
+	}
+	l.forget()
+	second, err := l.up()
+	return texts(first), texts(second), err
+}
+
 // DownPlan is what Down would do now.
 func DownPlan(m *settings.Machine, h *settings.Host) ([]string, error) {
 	return plan(m, h, (*look).down)

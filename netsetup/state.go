@@ -1,6 +1,7 @@
 package netsetup
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -29,7 +30,22 @@ func Look(m *settings.Machine, h *settings.Host) (*State, error) {
 		return nil, err
 	}
 	defer l.Close()
-	s := &State{TAP: m.TAP, Owner: -1}
+	return l.state()
+}
+
+// LookForeign is Look and Foreign in one; both errors are joined.
+func LookForeign(m *settings.Machine, h *settings.Host) (*State, error) {
+	l, err := lookAt(m, h)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	s, err := l.state()
+	return s, errors.Join(err, l.foreigns())
+}
+
+func (l *look) state() (*State, error) {
+	s := &State{TAP: l.m.TAP, Owner: -1}
 	if t := l.tap; t.link != nil {
 		s.Exists, s.Owner, s.Up, s.Opened = true, t.Owner, t.up(), t.opened()
 		for _, r := range t.routes {

@@ -37,7 +37,7 @@ func Command(ctx context.Context, o Options, argv []string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.room.Enter(); err != nil {
+	if err := s.enterRoom(); err != nil {
 		return err
 	}
 	return s.room.Exec(file, argv, signals.last)

@@ -131,6 +131,10 @@ func (s *start) lockDisc(f *handle.File, readOnly bool) error {
 	if err != nil {
 		return err
 	}
+	if err := s.seeDisc(f, file, readOnly); err != nil {
+		file.Close()
+		return err
+	}
 	s.plan("lock", "%s: %v, %s", f.Path, settings.Size(f.Stat.Size), word)
 	if s.DryRun {
 		return file.Close()

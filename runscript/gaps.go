@@ -27,7 +27,7 @@ func (s *start) stopGaps(ctx context.Context) (again bool, err error) {
 	s.plan("check", "%s is not there, the host is up for %v", s.m.NoStart(), s.host.MinUptime)
 	said := ""
 	for {
-		why, wait, err := s.gap()
+		why, wait, err := Gap(s.m.NoStart(), s.host.MinUptime)
 		if err != nil {
 			return false, err
 		}
@@ -64,22 +64,22 @@ func (s *start) stagger(ctx context.Context) error {
 	return sleep(ctx, wait)
 }
 
-// gap says why no guest may start now, "" if one may, and when to look again.
-func (s *start) gap() (why string, wait time.Duration, err error) {
+// Gap says why no guest may start now, "" if one may, and when to look again.
+func Gap(noStart string, minUptime time.Duration) (why string, wait time.Duration, err error) {
 	var st unix.Stat_t
-	err = unix.Lstat(s.m.NoStart(), &st)
+	err = unix.Lstat(noStart, &st)
 	if err == nil {
-		return s.m.NoStart() + " is there (remove it to let guests start)", lookAgain, nil
+		return noStart + " is there (remove it to let guests start)", lookAgain, nil
 	}
 	if !errors.Is(err, unix.ENOENT) {
-		return "", 0, fmt.Errorf("look for %s: %w", s.m.NoStart(), err)
+		return "", 0, fmt.Errorf("look for %s: %w", noStart, err)
 	}
 	up, err := uptime()
 	if err != nil {
 		return "", 0, err
 	}
-	if left := s.host.MinUptime - up; left > 0 {
-		return fmt.Sprintf("the host is up for %v, min-uptime is %v", up.Round(time.Second), s.host.MinUptime), min(left, lookAgain), nil
+	if left := minUptime - up; left > 0 {
+		return fmt.Sprintf("the host is up for %v, min-uptime is %v", up.Round(time.Second), minUptime), min(left, lookAgain), nil
 	}
 	return "", 0, nil
 }

@@ -38,18 +38,14 @@ func (s *start) give(fd int, name string) error {
 	return nil
 }
 
-// umlDir is where the kernel puts its mconsole socket and pid file.
+// umlDir is where the kernel puts its mconsole socket and pid file. One that is
+// not there is made at the latest moment, so that a start that fails leaves none.
 func (s *start) umlDir(in *handle.Dir) error {
 	d, err := in.Dir("uml")
-	if errors.Is(err, unix.ENOENT) {
+	s.noUml = errors.Is(err, unix.ENOENT)
+	if s.noUml {
 		s.plan("make", "%s: directory of %s", in.Join("uml"), s.m.User.Name)
-		if s.DryRun {
-			return nil
-		}
-		if err := s.making(in, func() error { return unix.Mkdirat(in.Fd(), "uml", 0o700) }); err != nil {
-			return fmt.Errorf("make %s: %w", in.Join("uml"), err)
-		}
-		d, err = in.Dir("uml")
+		return s.room.Promise(in.Join("uml"), "uml", jail.ReadWrite)
 	}
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return fault.Permanent("%s: is not a directory (remove it)", in.Join("uml"))
@@ -62,6 +58,21 @@ func (s *start) umlDir(in *handle.Dir) error {
 		return err
 	}
 	return s.room.BringDir(d, "uml", jail.ReadWrite)
+}
+
+func (s *start) makeUml() error {
+	if !s.noUml {
+		return nil
+	}
+	in, err := s.openJail()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := s.making(in, func() error { return unix.Mkdirat(in.Fd(), "uml", 0o700) }); err != nil {
+		return fmt.Errorf("make %s: %w", in.Join("uml"), err)
+	}
+	return s.umlDir(in)
 }
 
 // ownDir gives uml/ to the user where a start was interrupted before it did.
@@ -101,7 +112,7 @@ func (s *start) swap(in *handle.Dir) error {
 	if f == nil {
 		s.plan("make", "%s: %v, sparse, of %s", in.Join(swapName), s.m.Swap, s.m.User.Name)
 		if s.DryRun {
-			return nil
+			return s.room.Promise(in.Join(swapName), swapName, jail.ReadWrite)
 		}
 		if err := s.making(in, func() error { return s.makeSwap(in) }); err != nil {
 			return swapFault(in, err)
@@ -114,10 +125,10 @@ func (s *start) swap(in *handle.Dir) error {
 		}
 	}
 	defer f.Close()
-	if err := s.lockDisc(f, false); err != nil {
+	if err := s.room.Bring(f, swapName, jail.ReadWrite); err != nil {
 		return err
 	}
-	return s.room.Bring(f, swapName, jail.ReadWrite)
+	return s.lockDisc(f, false)
 }
 
 // openSwap returns nil if the swap must be made anew.

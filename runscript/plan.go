@@ -5,11 +5,20 @@ import (
 	"strings"
 
 	"uml/netsetup"
+	"uml/settings"
 )
 
 // planAddresses and planRest are the rest of a dry run: the steps that it does
 // not take, in their order.
-func (s *start) planAddresses(external string, ask []netip.Addr) {
+func (s *start) planAddresses(external string, ask []netip.Addr) error {
+	release, up, err := netsetup.StartPlan(s.m, s.host)
+	if err != nil {
+		return err
+	}
+	s.up = up
+	for _, l := range release {
+		s.plan("net", "%s", l)
+	}
 	for _, a := range ask {
 		below := "ARP"
 		if a.Is6() {
@@ -17,14 +26,17 @@ func (s *start) planAddresses(external string, ask []netip.Addr) {
 		}
 		s.plan("probe", "%v on %s: ICMP echo, %s, silent for %v", a, external, below, s.host.PingTimeout)
 	}
+	return nil
 }
 
 func (s *start) planRest() error {
-	lines, err := netsetup.Plan(s.m, s.host)
-	if err != nil {
-		return err
+	if s.m.Net.Kind == settings.None {
+		var err error
+		if s.up, err = netsetup.Plan(s.m, s.host); err != nil {
+			return err
+		}
 	}
-	for _, l := range lines {
+	for _, l := range s.up {
 		s.plan("net", "%s", l)
 	}
 	for _, l := range s.room.Plan() {

@@ -19,12 +19,22 @@ func (s *start) judge(r probe.Result, external string) error {
 	}
 	var errs []error
 	for _, a := range r.Answers {
-		errs = append(errs, fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its address", a.Address, external, heard(a)))
+		errs = append(errs, Occupied(a, external))
 	}
 	for _, a := range r.Rivals {
-		errs = append(errs, fault.Temporary("%v: another asks for it on %s at this moment (%s): the guest is being started on another host", a.Address, external, heard(a)))
+		errs = append(errs, Contested(a, external))
 	}
 	return errors.Join(errs...)
+}
+
+// Occupied is the fault of an address that answers though the guest is down.
+func Occupied(a probe.Answer, external string) error {
+	return fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its address", a.Address, external, heard(a))
+}
+
+// Contested is the fault of an address that another host is about to use.
+func Contested(a probe.Answer, external string) error {
+	return fault.Temporary("%v: another asks for it on %s at this moment (%s): the guest is being started on another host", a.Address, external, heard(a))
 }
 
 // heard is how an address was heard, and whose voice it was.

@@ -10,7 +10,7 @@
 //  7. network             claimed
 //  8. jail                entered; exec
 //
-// 4 and 5 go on while 6 waits for answers. A start that fails at 7 or 8 gives
+// 5 goes on while 6 waits for answers. A start that fails at 7 or 8 gives
 // the addresses back.
 package runscript
 
@@ -44,13 +44,16 @@ type Options struct {
 // A start is one machine's way from its settings to its kernel.
 type start struct {
 	Options
-	dir  *handle.Dir
-	m    *settings.Machine
-	host *settings.Host
-	room *jail.Jail
-	keep []*os.File // locks, which the kernel inherits
-	read *os.File   // the kernel image
-	args []string   // of the kernel
+	dir   *handle.Dir
+	m     *settings.Machine
+	host  *settings.Host
+	room  *jail.Jail
+	seen  *Examination // nil but for Examine
+	noUml bool         // uml/ is still to be made
+	keep  []*os.File   // locks, which the kernel inherits
+	read  *os.File     // the kernel image
+	args  []string     // of the kernel
+	up    []string     // of a dry run: what Up would do
 }
 
 // open reads the settings (step 1), the host's and the machine's, and reports
@@ -88,9 +91,15 @@ func (s *start) close() {
 
 // plan prints a line of a dry run.
 func (s *start) plan(verb, format string, args ...any) {
-	if s.DryRun {
-		fmt.Fprintf(s.Out, "%-6s %s\n", verb, fault.Line(fmt.Sprintf(format, args...)))
+	if !s.DryRun {
+		return
 	}
+	text := fmt.Sprintf(format, args...)
+	if s.seen != nil {
+		s.seen.planned(verb, text)
+		return
+	}
+	fmt.Fprintf(s.Out, "%-6s %s\n", verb, fault.Line(text))
 }
 
 // Start starts the machine's guest. It returns only if that failed; nothing is
@@ -118,7 +127,7 @@ func Start(ctx context.Context, o Options) error {
 
 // run takes the start from the lock on (steps 3 to 8).
 func (s *start) run(ctx context.Context, last func() error) error {
-	if err := errors.Join(s.m.Unbuilt(), s.checkOwner(), checkOutput()); err != nil {
+	if err := errors.Join(s.m.Unbuilt(), s.checkOwner(), s.checkOutput()); err != nil {
 		return err
 	}
 	if err := s.takeLock(); err != nil {
@@ -137,22 +146,21 @@ func (s *start) run(ctx context.Context, last func() error) error {
 	return errors.Join(err, s.releaseElsewhere())
 }
 
-// checks is steps 4 to 6, the probes on a thread of their own.
+// checks is steps 4 to 6. The structure comes first, and with it the locks of the
+// discs: a machine lock that was deleted and made anew proves nothing, and a guest
+// that runs must not lose its routes to a start that is then refused.
 func (s *start) checks(ctx context.Context) error {
+	if err := s.structure(); err != nil {
+		return err
+	}
+	if s.DryRun {
+		return errors.Join(s.skas(), s.addresses(ctx))
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	silent := make(chan error, 1)
-	if !s.DryRun {
-		go func() { silent <- s.addresses(ctx) }()
-	}
-	err := s.structure()
-	if err == nil {
-		err = s.skas()
-	}
-	if s.DryRun {
-		return errors.Join(err, s.addresses(ctx))
-	}
-	if err != nil {
+	go func() { silent <- s.addresses(ctx) }()
+	if err := s.skas(); err != nil {
 		cancel()
 		<-silent
 		return err
@@ -190,8 +198,7 @@ func (s *start) addresses(ctx context.Context) error {
 	}
 	ask := s.asked()
 	if s.DryRun {
-		s.planAddresses(external.Name, ask)
-		return nil
+		return s.planAddresses(external.Name, ask)
 	}
 	if err := s.release(); err != nil {
 		return err
@@ -238,8 +245,15 @@ func (s *start) releaseElsewhere() error {
 
 // enter is step 8. It returns only an error.
 func (s *start) enter(last func() error) error {
-	if err := s.room.Enter(); err != nil {
+	if err := s.enterRoom(); err != nil {
 		return err
 	}
 	return s.room.Exec("/"+kernelName, s.args, last)
+}
+
+func (s *start) enterRoom() error {
+	if err := s.makeUml(); err != nil {
+		return err
+	}
+	return s.room.Enter()
 }

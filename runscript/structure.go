@@ -27,21 +27,20 @@ func openMachine(name string) (*handle.Dir, error) {
 // checkOwner: whoever can write the machine directory can replace the lock, the
 // settings and the jail itself.
 func (s *start) checkOwner() error {
-	for _, name := range []string{".", "settings"} {
-		d, err := s.dir.Dir(name)
-		if err != nil {
-			return err
-		}
-		st, err := d.Stat()
-		d.Close()
-		if err != nil {
-			return err
-		}
-		if st.Uid != 0 || st.Mode&0o022 != 0 {
-			return fault.Permanent("%s: is not root's alone (try: chown root: %s; chmod 755 %s)", d.Path, d.Path, d.Path)
-		}
+	return errors.Join(s.rootsAlone("."), s.rootsAlone("settings"))
+}
+
+func (s *start) rootsAlone(name string) error {
+	d, err := s.dir.Dir(name)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer d.Close()
+	st, err := d.Stat()
+	if err == nil && (st.Uid != 0 || st.Mode&0o022 != 0) {
+		err = fault.Permanent("%s: is not root's alone (try: chown root: %s; chmod 755 %s)", d.Path, d.Path, d.Path)
+	}
+	return err
 }
 
 // structure is step 4: every file that the kernel will use is opened once, below
@@ -49,13 +48,7 @@ func (s *start) checkOwner() error {
 // what the jail gets. All faults are reported together; the swap, the only thing
 // that is made, is made when nothing else is wrong.
 func (s *start) structure() error {
-	s.room = &jail.Jail{
-		Account: s.m.User, Memory: s.m.Mem,
-		NoFile: s.m.NoFile, NProc: s.m.NProc, Nice: s.m.Nice,
-		Tun:  s.m.Net.Kind != settings.None,
-		Umid: s.m.Name,
-		Env:  []string{"TMPDIR=/tmp"},
-	}
+	s.makeRoom()
 	in, err := s.openJail()
 	if err != nil {
 		return err
@@ -79,6 +72,17 @@ func (s *start) structure() error {
 		s.room.Keep = append(s.room.Keep, uint(f.Fd()))
 	}
 	return nil
+}
+
+func (s *start) makeRoom() {
+	s.room = &jail.Jail{
+		Account: s.m.User, Memory: s.m.Mem,
+		NoFile: s.m.NoFile, NProc: s.m.NProc, Nice: s.m.Nice,
+		Tun:  s.m.Net.Kind != settings.None,
+		Umid: s.m.Name,
+		Env:  []string{"TMPDIR=/tmp"},
+		Dry:  s.DryRun,
+	}
 }
 
 func (s *start) openJail() (*handle.Dir, error) {
@@ -125,11 +129,14 @@ func (s *start) kernel(in *handle.Dir) (*kernel.Image, error) {
 	if !image.NoReboot {
 		s.Say(fmt.Sprintf("warning: %s: has no argument noreboot, so a guest's reboot passes no check", f.Path))
 	}
-	s.plan("check", "%s: %s", f.Path, describe(image.Program))
 	if err := s.room.Bring(f, kernelName, jail.Execute); err != nil {
 		return nil, err
 	}
-	return image, s.libraries(f.Path, image.Program)
+	if err := s.libraries(f.Path, image.Program); err != nil {
+		return nil, err
+	}
+	s.plan("check", "%s: %s", f.Path, describe(image.Program))
+	return image, nil
 }
 
 func describe(p *program.Program) string {
@@ -140,7 +147,7 @@ func describe(p *program.Program) string {
 }
 
 func (s *start) libraries(of string, p *program.Program) error {
-	libs, err := p.Libraries()
+	libs, err := s.findLibraries(p)
 	if err != nil {
 		return fmt.Errorf("%s: %w", of, err)
 	}
@@ -210,7 +217,7 @@ func (s *start) place(in *handle.Dir, name string) string {
 
 // checkOutput: the guest's log is standard output; when its reader has died the
 // kernel would die with it at its first line.
-func checkOutput() error {
+func (s *start) checkOutput() error {
 	fds := []unix.PollFd{{Fd: 1}}
 	if _, err := unix.Poll(fds, 0); err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("look at standard output: %w", err)
@@ -218,5 +225,17 @@ func checkOutput() error {
 	if fds[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0 {
 		return fault.Temporary("standard output is closed: the log that read it has died")
 	}
+	if nowhere(1) {
+		s.Say("warning: standard output is closed, so the guest's log is lost (>/dev/null says that it may be)")
+	}
 	return nil
+}
+
+// nowhere: the Go runtime opens /dev/null for reading and writing in place of a
+// descriptor that was closed, so that no file of ours is taken for it.
+func nowhere(fd int) bool {
+	var st unix.Stat_t
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	return err == nil && flags&unix.O_ACCMODE == unix.O_RDWR &&
+		unix.Fstat(fd, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }

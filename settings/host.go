@@ -32,7 +32,7 @@ type Host struct {
 }
 
 // ReadHost reads the host's settings. A directory that is not there means that
-// every default holds.
+// every default holds; beside faults, what is not faulty or a default.
 func ReadHost(name string) (*Host, error) {
 	h := &Host{
 		MinUptime:   120 * time.Second,
@@ -48,10 +48,10 @@ func ReadHost(name string) (*Host, error) {
 		return h, nil
 	}
 	if errors.Is(err, unix.ENOTDIR) {
-		return nil, fault.Permanent("%s: is not a directory", name)
+		return h, fault.Permanent("%s: is not a directory", name)
 	}
 	if err != nil {
-		return nil, err
+		return h, err
 	}
 	defer dir.Close()
 	return h, errors.Join(readFiles(dir, h.set, knownHost)...)

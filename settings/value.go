@@ -7,9 +7,10 @@ import (
 	"net/netip"
 	"path"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Size counts bytes.
@@ -220,14 +221,26 @@ func oneChannel(s string) bool {
 	return false
 }
 
-var (
-	nameForm      = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$`)
-	interfaceForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,14}$`)
-)
+// plain says whether s is [A-Za-z0-9][A-Za-z0-9._-]* of at most most bytes. No
+// regular expression: to compile one costs every start more than to read all
+// settings does.
+func plain(s string, most int) bool {
+	for i := range len(s) {
+		if !wordByte(s[i]) && (i == 0 || s[i] != '.' && s[i] != '-') || i == 0 && s[i] == '_' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= most
+}
+
+// wordByte is a regular expression's \w.
+func wordByte(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == '_'
+}
 
 // CheckName takes a machine's NAME, which becomes umid, TAP and account.
 func CheckName(s string) error {
-	if !nameForm.MatchString(s) {
+	if !plain(s, 63) {
 		return fmt.Errorf("%q is no machine name (letters, digits, then also . _ -, at most 63)", s)
 	}
 	return nil
@@ -236,7 +249,7 @@ func CheckName(s string) error {
 // checkInterface refuses what the kernel or its sysctl tree would: "all" and
 // "default" are directories of their own below /proc/sys/net.
 func checkInterface(s string) error {
-	if !interfaceForm.MatchString(s) || s == "all" || s == "default" || s == "lo" {
+	if !plain(s, unix.IFNAMSIZ-1) || s == "all" || s == "default" || s == "lo" {
 		return fmt.Errorf("%q is no interface name (letters, digits, then also . _ -, at most 15)", s)
 	}
 	return nil
@@ -306,14 +319,30 @@ func parsePrefix(s string, bits int) (netip.Prefix, error) {
 	return netip.PrefixFrom(a, min(bits, a.BitLen())), nil
 }
 
-// reserved are the kernel arguments that settings of their own make.
-var reserved = regexp.MustCompile(`^(mem|swap|umid|uml_dir|root|ubd\w*|con\d*|ssl\d*|vec\d*:.*|eth\d*|noreboot)(=|$)`)
+// reserved says whether a setting of its own makes the kernel argument.
+func reserved(s string) bool {
+	const digits = "0123456789"
+	name, _, _ := strings.Cut(s, "=")
+	switch strings.TrimRight(name, digits) {
+	case "con", "ssl", "eth":
+		return true
+	}
+	switch name {
+	case "mem", "swap", "umid", "uml_dir", "root", "noreboot":
+		return true
+	}
+	if unit, ok := strings.CutPrefix(name, "vec"); ok {
+		return strings.HasPrefix(strings.TrimLeft(unit, digits), ":")
+	}
+	unit, ok := strings.CutPrefix(name, "ubd")
+	return ok && strings.TrimFunc(unit, func(r rune) bool { return r < 0x80 && wordByte(byte(r)) }) == ""
+}
 
 func checkArg(s string) error {
 	if err := checkWord(s); err != nil {
 		return err
 	}
-	if m := reserved.FindStringSubmatch(s); m != nil {
+	if reserved(s) {
 		return fmt.Errorf("%q: the start makes this argument from the settings", s)
 	}
 	return nil

@@ -14,6 +14,7 @@ want e2fsprogs mkfs.ext4
 want iproute2 ip
 want iptables iptables
 want iputils-ping ping
+want procps ps
 want tree tree
 want util-linux nsenter
 test -z "$missing" && exit 0

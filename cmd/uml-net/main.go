@@ -17,16 +17,16 @@ import (
 func main() { os.Exit(run(os.Args)) }
 
 func run(args []string) int {
-	dry := &cli.BoolFlag{Name: "dry-run", Usage: "print the commands that would do the same; change nothing"}
+	dry := &cli.BoolFlag{Name: "dry-run", DisableDefaultText: true, Usage: "print the commands that would do the same; change nothing"}
 	return cmdline.Run(&cli.App{
 		Name:      "uml-net",
 		Usage:     "give machines their TAPs, routes and published addresses, or take them away",
-		UsageText: "uml-net [--machines DIR] up|down|show [--dry-run] NAME...",
+		UsageText: "uml-net [--machines DIR] up|down [--dry-run] NAME...\numl-net [--machines DIR] show NAME...",
 		Flags:     []cli.Flag{cmdline.Machines, cmdline.HostSettings},
 		Commands: []*cli.Command{
-			{Name: "up", Usage: "give each machine what its settings name, take away what they do not", Flags: []cli.Flag{dry}, Action: each(runscript.NetUp)},
-			{Name: "down", Usage: "take away all of it; the guest must be down", Flags: []cli.Flag{dry}, Action: each(runscript.NetDown)},
-			{Name: "show", Usage: "print what each machine has, and what is missing or too much", Action: each(runscript.NetShow)},
+			{Name: "up", ArgsUsage: "NAME...", Usage: "give each machine what its settings name, take away what they do not", Flags: []cli.Flag{dry}, Action: each(runscript.NetUp)},
+			{Name: "down", ArgsUsage: "NAME...", Usage: "take away all of it; the guest must be down", Flags: []cli.Flag{dry}, Action: each(runscript.NetDown)},
+			{Name: "show", ArgsUsage: "NAME...", Usage: "print what each machine has, and what is missing or too much", Action: each(runscript.NetShow)},
 		},
 	}, args)
 }

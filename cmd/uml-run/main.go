@@ -1,3 +1,8 @@
+// The runtime need not find out how many processors it may use: see init.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command uml-run starts a guest: see uml-run(8).
 package main
 
@@ -12,8 +17,13 @@ import (
 	"uml/runscript"
 )
 
-// Namespaces, ids and tracing belong to a thread; the one that execs is this.
-func init() { runtime.LockOSThread() }
+// Namespaces, ids and tracing belong to a thread; the one that execs is this. A
+// start does one thing after another, or waits: a second processor would have
+// nothing to do but to wake threads that look for work.
+func init() {
+	runtime.LockOSThread()
+	runtime.GOMAXPROCS(1)
+}
 
 func main() { os.Exit(run(os.Args)) }
 
@@ -26,7 +36,7 @@ func run(args []string) int {
 		Usage:     "make sure that a guest may start, and become its kernel",
 		UsageText: "uml-run [--dry-run] [NAME]\n\nWithout NAME: the machine directory is the working directory, as supervise(8) has it.",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "dry-run", Usage: "print what would be checked, changed and run; change nothing"},
+			&cli.BoolFlag{Name: "dry-run", DisableDefaultText: true, Usage: "print what would be checked, changed and run; change nothing"},
 			cmdline.Machines,
 			cmdline.HostSettings,
 		},

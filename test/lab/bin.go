@@ -20,7 +20,7 @@ var binaries = sync.OnceValues(func() (string, error) {
 	}
 	root := filepath.Dir(strings.TrimSpace(string(mod)))
 	dir := filepath.Join(root, "bin")
-	build := exec.Command("go", "build", "-trimpath", "-o", dir+"/", "./cmd/...")
+	build := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-o", dir+"/", "./cmd/...")
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

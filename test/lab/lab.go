@@ -166,14 +166,14 @@ ip netns add other
 ip link add ext0 type veth peer name wan0 netns other
 ip -batch - <<-.
 	link set lo up
-	link set ext0 up
+	link set ext0 addrgenmode none up
 	addr add ` + HostIP4 + `/24 dev ext0
 	addr add ` + HostIP6 + `/64 dev ext0 nodad
 	route add default via ` + OtherIP4 + `
 .
 ip -n other -batch - <<-.
 	link set lo up
-	link set wan0 up
+	link set wan0 addrgenmode none up
 	addr add ` + OtherIP4 + `/24 dev wan0
 	addr add ` + OtherIP6 + `/64 dev wan0 nodad
 	.

@@ -1,0 +1,173 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+	"uml/netsetup"
+	"uml/runscript"
+	"uml/settings"
+)
+
+// checkHost is what all machines have in common.
+func (c *checker) checkHost() {
+	c.rootOwner()
+	c.gap()
+	c.kernel()
+	c.tun()
+	c.filesystems()
+	c.memory()
+	c.swappiness()
+	c.hardlinks()
+	c.external()
+	c.neighbours()
+	c.accounts()
+}
+
+func (c *checker) gap() {
+	dir, err := filepath.Abs(c.Machines)
+	if real, e := filepath.EvalSymlinks(dir); e == nil {
+		dir = real
+	}
+	why, _, gapErr := runscript.Gap(dir+"-nostart", c.h.MinUptime)
+	switch {
+	case errors.Join(err, gapErr) != nil:
+		c.host.fail("start", errors.Join(err, gapErr))
+	case why != "":
+		c.host.warn("start", "no guest starts now: %s", why)
+	default:
+		c.host.ok("start", "nothing holds starts back: no %s-nostart, up for more than %v", dir, c.h.MinUptime)
+	}
+}
+
+// tun: opening the device would load its module, so it is only looked at.
+func (c *checker) tun() {
+	const name = "/dev/net/tun"
+	var st unix.Stat_t
+	if err := unix.Stat(name, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(10, 200) {
+		c.host.fail("tun", fault.Permanent("%s: there is no such device (try: modprobe tun)", name))
+		return
+	}
+	misc, err := os.ReadFile("/proc/misc")
+	if err == nil && !strings.Contains(string(misc), "200 tun\n") {
+		c.host.warn("tun", "%s: its module is not loaded, the first use does that (try: modprobe tun)", name)
+		return
+	}
+	c.host.ok("tun", "%s", name)
+}
+
+// filesystems: what is mounted on the host, noexec or not, is of no matter.
+func (c *checker) filesystems() {
+	text, err := os.ReadFile("/proc/filesystems")
+	if err != nil {
+		c.host.fail("tmpfs", err)
+		return
+	}
+	for _, fs := range []string{"tmpfs", "devpts"} {
+		if !strings.Contains(string(text), "\t"+fs+"\n") {
+			err = errors.Join(err, fault.Permanent("this kernel has no %s, which each jail mounts (it must be built with it)", fs))
+		}
+	}
+	if err != nil {
+		c.host.fail("tmpfs", err)
+		return
+	}
+	c.host.ok("tmpfs", "each jail mounts its own, and devpts; the host's /tmp and /dev/shm are not used")
+}
+
+// external: a host without it can still run guests without network.
+func (c *checker) external() {
+	routed := c.h.External != ""
+	for _, m := range c.machines {
+		routed = routed || m.Machine != nil && m.Machine.Net.Kind == settings.Routed
+	}
+	e, err := netsetup.External(c.h)
+	if err != nil && !routed {
+		c.host.warn("external", "%v", err)
+		return
+	}
+	if err != nil {
+		c.host.fail("external", err)
+		return
+	}
+	c.host.ok("external", "%s, %v", e.Name, e.MAC)
+	c.reversePath()
+	c.proxyARP(e.Name)
+	c.forwarding(e.Name)
+}
+
+// reversePath: the kernel takes the larger of "all" and the interface's own, and
+// 2 is the looser check.
+func (c *checker) reversePath() {
+	if v, ok := sysctl("net/ipv4/conf/all/rp_filter"); ok && v == 2 {
+		c.host.warn("rp_filter", "net.ipv4.conf.all.rp_filter is 2, so a guest can send with addresses that are not its own (try: sysctl -w net.ipv4.conf.all.rp_filter=1)")
+		return
+	}
+	c.host.ok("rp_filter", "the TAPs' own is strict")
+}
+
+func (c *checker) proxyARP(external string) {
+	for _, dev := range []string{"all", external} {
+		if v, ok := sysctl("net/ipv4/conf/" + dev + "/proxy_arp"); ok && v != 0 {
+			c.host.warn("proxy_arp", "net/ipv4/conf/%s/proxy_arp is %d, so the host answers ARP on %s for all that it routes, not only for its guests (try: sysctl -w net/ipv4/conf/%s/proxy_arp=0)", dev, v, external, dev)
+			return
+		}
+	}
+	c.host.ok("proxy_arp", "off on %s: only published addresses are answered for", external)
+}
+
+// forwarding is switched on for single interfaces: ip_forward is of no matter.
+func (c *checker) forwarding(external string) {
+	whole, _ := sysctl("net/ipv4/ip_forward")
+	own, _ := sysctl("net/ipv4/conf/" + external + "/forwarding")
+	word := map[bool]string{true: "on", false: "off, the first start with a network turns it on"}[own != 0]
+	note := "ip_forward is 0, and need not be 1"
+	if whole != 0 {
+		note = "ip_forward is 1: the host forwards between all its interfaces, though guests need only their own"
+	}
+	c.host.ok("forwarding", "%s: %s; %s", external, word, note)
+}
+
+// neighbours: the table holds every address that is asked or spoken to. When it
+// is full, the kernel drops packets and says so only in its log.
+func (c *checker) neighbours() {
+	most, ok := sysctl("net/ipv4/neigh/default/gc_thresh3")
+	if !ok {
+		return // a network namespace that does not show it
+	}
+	addresses := 0
+	for _, m := range c.machines {
+		addresses += len(m.Addresses)
+	}
+	if addresses > most/2 {
+		c.host.warn("neighbours", "net.ipv4.neigh.default.gc_thresh3 is %d, little for %d addresses of guests (try: sysctl -w net.ipv4.neigh.default.gc_thresh3=%d, the same in net.ipv6)", most, addresses, 4*addresses)
+		return
+	}
+	c.host.ok("neighbours", "gc_thresh3 is %d, for %d addresses of guests", most, addresses)
+}
+
+// hardlinks: with protection a guest's user can give no file of others a second
+// name, in a jail that lies on the same filesystem.
+func (c *checker) hardlinks() {
+	if v, ok := sysctl("fs/protected_hardlinks"); ok && v == 0 {
+		c.host.warn("hardlinks", "fs.protected_hardlinks is 0: a user can give others' files a name in a jail (try: sysctl -w fs.protected_hardlinks=1)")
+		return
+	}
+	c.host.ok("hardlinks", "protected")
+}
+
+// sysctl reads a switch that is a number.
+func sysctl(name string) (n int, ok bool) {
+	text, err := os.ReadFile("/proc/sys/" + name)
+	if err != nil {
+		return 0, false
+	}
+	_, err = fmt.Sscan(string(text), &n)
+	return n, err == nil
+}

@@ -1,0 +1,118 @@
+package check
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"uml/runscript"
+	"uml/settings"
+)
+
+// made is a machine with one address, the same for all.
+func made(name string) *machine {
+	m := &settings.Machine{Name: name, Mem: 64 << 20, IP4: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}}
+	return &machine{&runscript.Examination{Name: name, Machine: m}, &section{machine: name}}
+}
+
+func TestListed(t *testing.T) {
+	root := t.TempDir()
+	for _, d := range []string{"m10", "m2", ".git", "lost+found", "a b"} {
+		if err := os.Mkdir(filepath.Join(root, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "README"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c := &checker{Options: Options{Machines: root}, host: &section{}}
+	if got, want := c.listed(), []string{root + "/m2", root + "/m10"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	warned := 0
+	for _, l := range c.host.lines {
+		if l.Status == Warn {
+			warned++
+		}
+	}
+	if warned != 4 || len(c.host.errs) != 0 {
+		t.Errorf("%d warnings, want 4: %v", warned, c.host.lines)
+	}
+	c = &checker{Options: Options{Machines: root + "/none"}, host: &section{}}
+	c.listed()
+	if len(c.host.lines) != 1 || !strings.Contains(c.host.lines[0].Text, "(try: install -d -m 755 ") {
+		t.Errorf("no root: got %v", c.host.lines)
+	}
+}
+
+func TestRootsAlone(t *testing.T) {
+	for _, c := range []struct {
+		mode os.FileMode
+		uid  int
+		ok   bool
+	}{{0o755, 0, true}, {0o777 | os.ModeSticky, 0, true}, {0o777, 0, false}, {0o775, 0, false}, {0o755, 1, false}} {
+		dir := filepath.Join(t.TempDir(), "x")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(dir, c.uid, 0); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(dir, c.mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := rootsAlone(dir); (err == nil) != c.ok {
+			t.Errorf("mode %v of %d: got %v", c.mode, c.uid, err)
+		}
+	}
+}
+
+func TestMemory(t *testing.T) {
+	if got := memTotal("Foo: 1 kB\nMemTotal:       16384256 kB\nMemFree: 2 kB\n"); got != 16384256<<10 {
+		t.Errorf("got %d", got)
+	}
+	if got := memTotal(""); got != 0 {
+		t.Errorf("of nothing: got %d", got)
+	}
+	large := made("large")
+	large.Machine.Mem = 1 << 50
+	for _, c := range []struct {
+		machines []*machine
+		want     string
+	}{{[]*machine{made("small")}, OK}, {[]*machine{made("small"), large}, Warn}} {
+		k := &checker{host: &section{}, machines: c.machines}
+		k.memory()
+		if got := k.host.lines[0]; got.Status != c.want {
+			t.Errorf("got %v, want %s", got, c.want)
+		}
+	}
+}
+
+func TestNamesOf(t *testing.T) {
+	got := namesOf("root:x:0:0:::\ntoor:x:0:0:::\nbad\nx:x:y:0:::\n# c:x:1:1:::\n+\nbin:x:2:2:::/bin/sh\n")
+	want := map[int][]string{0: {"root", "toor"}, 1: {"# c"}, 2: {"bin"}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestNatural(t *testing.T) {
+	names := []string{"b", "a10", "a9", "a", "a09b", "10", "9", "a9b"}
+	slices.SortFunc(names, natural)
+	if got, want := strings.Join(names, " "), "9 10 a a9 a9b a09b a10 b"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The kernel that the tests run on has all that is asked for.
+func TestKernel(t *testing.T) {
+	c := &checker{host: &section{}}
+	c.kernel()
+	if len(c.host.errs) > 0 {
+		t.Errorf("got %v", c.host.lines)
+	}
+}

@@ -1,0 +1,99 @@
+package check
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+	"uml/settings"
+)
+
+// listed are the directories of the machines root that may be machines. Anything
+// else there is said: a machine with a mistyped name would never be missed.
+func (c *checker) listed() (dirs []string) {
+	entries, err := os.ReadDir(c.Machines)
+	if errors.Is(err, unix.ENOENT) {
+		err = fault.Permanent("%s: there is no such directory (try: install -d -m 755 %s)", c.Machines, c.Machines)
+	}
+	if errors.Is(err, unix.ENOTDIR) {
+		err = fault.Permanent("%s: is not a directory", c.Machines)
+	}
+	if err != nil {
+		c.host.fail("machines", err)
+		return nil
+	}
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return natural(a.Name(), b.Name()) })
+	for _, e := range entries {
+		path := filepath.Join(c.Machines, e.Name())
+		switch {
+		case !e.IsDir():
+			c.host.warn("machines", "%s: is no directory, so no machine (put it elsewhere)", path)
+		case settings.CheckName(e.Name()) != nil:
+			c.host.warn("machines", "%s: no machine, since %v", path, settings.CheckName(e.Name()))
+		default:
+			dirs = append(dirs, path)
+		}
+	}
+	c.host.ok("machines", "%d in %s", len(dirs), c.Machines)
+	return dirs
+}
+
+// natural has m2 before m10.
+func natural(a, b string) int {
+	for a != "" && b != "" {
+		x, y := digits(a), digits(b)
+		if x > 0 && y > 0 && x != y {
+			return x - y
+		}
+		if a[0] != b[0] {
+			return int(a[0]) - int(b[0])
+		}
+		a, b = a[1:], b[1:]
+	}
+	return len(a) - len(b)
+}
+
+func digits(s string) (n int) {
+	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+		n++
+	}
+	return n
+}
+
+// rootOwner: whoever can write a directory above the machines can put others in
+// their place. In a sticky one (/tmp) nobody can move what is root's.
+func (c *checker) rootOwner() {
+	dir, err := filepath.EvalSymlinks(c.Machines)
+	if err == nil {
+		dir, err = filepath.Abs(dir)
+	}
+	if err != nil {
+		return // said already
+	}
+	before := len(c.host.errs)
+	for {
+		c.host.fail("owner", rootsAlone(dir))
+		if dir == "/" {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	if len(c.host.errs) == before {
+		c.host.ok("owner", "%s is root's alone, all the way up", c.Machines)
+	}
+}
+
+func rootsAlone(dir string) error {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	if st.Uid != 0 || st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0 {
+		return fault.Permanent("%s: is not root's alone, and what is below can be exchanged (try: chown root: %s; chmod go-w %s)", dir, dir, dir)
+	}
+	return nil
+}

@@ -1,0 +1,154 @@
+package test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"uml/test/lab"
+)
+
+// Each of these is one clear line and the right exit code, and nothing changed.
+func TestBadInput(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		code int
+		want string
+		make func(l *lab.Lab, m *lab.Machine) // what is wrong
+	}{
+		{"no settings", 100, "settings: there is no such directory", on("rm -r settings")},
+		{"no setting of that name", 100, "settings/colour: is not a setting", on("echo red >settings/colour")},
+		{"unknown user", 100, `no account "nobody-here"`, on("echo nobody-here >settings/user")},
+		{"user root", 100, `"root" is root`, on("echo root >settings/user")},
+		{"no kernel", 100, "jail/linux: there is no such file", on("rm jail/linux")},
+		{"kernel not executable", 100, "jail/linux: guest cannot execute it", on("chmod 644 jail/linux")},
+		{"kernel is a script", 100, "jail/linux: ", on("printf '#!/bin/sh\\n' >jail/linux")},
+		{"kernel of another architecture", 100, "jail/linux: ", on(`printf '\267' | dd of=jail/linux bs=1 seek=18 conv=notrunc 2>&1`)},
+		{"no disc", 100, "jail/ubd0: there is no such file", on("rm jail/ubd0")},
+		{"disc is a directory", 100, "jail/ubd0: is a directory", on("rm jail/ubd0; mkdir jail/ubd0")},
+		{"disc is a fifo", 100, "jail/ubd0: is a fifo", on("rm jail/ubd0; mkfifo jail/ubd0")},
+		{"disc is a device", 100, "jail/ubd0: is a device", on("rm jail/ubd0; mknod jail/ubd0 c 1 3")},
+		{"disc is a symbolic link", 100, "jail/ubd0: ", on("mv jail/ubd0 jail/x; ln -s x jail/ubd0")},
+		{"disc not the user's to write", 100, "jail/ubd0: guest cannot write it", on("chown root jail/ubd0; chmod 600 jail/ubd0")},
+		{"disc open elsewhere", 111, "jail/ubd0: ", discOpen},
+		{"no jail", 100, "jail: there is no such directory", on("rm -r jail")},
+		{"jail of somebody else", 100, "jail: must be root's or guest's", on("chown daemon jail")},
+		{"TAP's name taken", 100, "tap_guest", on("ip link add tap_guest type veth peer name x")},
+		{"another user's TAP", 100, "tap_guest", on("ip tuntap add tap_guest mode tap user daemon")},
+		{"no external interface", 111, "nosuch0", func(l *lab.Lab, m *lab.Machine) { l.SetHost("external", "nosuch0") }},
+		{"external without carrier", 111, "ext0", noCarrier},
+		{"no tun device", 100, "/dev/net/tun", on("mount -t tmpfs none /dev/net")},
+		{"address answers", 111, address, func(l *lab.Lab, m *lab.Machine) {
+			l.MustOther("ip", "addr", "add", address+"/32", "dev", "lo")
+		}},
+		{"no room for the swap", 111, "jail/swap: ", on(`
+			cp -a jail x
+			mount -t tmpfs -o size=40M,mode=755 none jail
+			cp -a x/. jail; rm -r x; chown guest: jail
+			echo 64M >settings/swap
+			dd if=/dev/zero of=jail/full bs=4k 2>/dev/null || :`)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			l := lab.New(t)
+			m := guest(l)
+			test.make(l, m)
+			before := l.State()
+			refused(t, m.Run("uml-run"), test.code, test.want)
+			same(t, before, l.State())
+		})
+	}
+}
+
+// on is a shell script, run on the host in the machine's directory.
+func on(script string) func(*lab.Lab, *lab.Machine) {
+	return func(l *lab.Lab, m *lab.Machine) { l.Must("sh", "-ec", "cd "+m.Dir+"\n"+script) }
+}
+
+// discOpen locks the disc as a guest kernel does that has it open. The lock goes
+// with the descriptor, at the end of the test's process.
+func discOpen(l *lab.Lab, m *lab.Machine) {
+	fd, err := unix.Open(filepath.Join(m.Jail, "ubd0"), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err == nil {
+		err = unix.FcntlFlock(uintptr(fd), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK})
+	}
+	if err != nil {
+		panic(err)
+	}
+}
+
+func noCarrier(l *lab.Lab, m *lab.Machine) {
+	l.MustOther("ip", "link", "set", "wan0", "down")
+	l.Wait("ext0 without carrier", func() bool { return strings.Contains(l.Must("ip", "link", "show", "ext0"), "state DOWN") })
+}
+
+func TestNotRoot(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := guest(l)
+	before := l.State()
+	refused(t, m.Run("setpriv", "--reuid=guest", "--regid=guest", "--clear-groups", filepath.Join(l.Bin, "uml-run")), 100, "root")
+	same(t, before, l.State())
+}
+
+func TestNoSuchName(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	before := l.State()
+	refused(t, l.Run("uml-run", "nobody"), 100, "/machines/nobody: there is no such machine directory")
+	refused(t, l.Run("uml-run", "-x"), 100, "-x")
+	refused(t, l.Run("uml-run", "a b"), 100, `"a b" is no machine name`)
+	same(t, before, l.State())
+}
+
+// supervise goes on with a log that has died.
+func TestOutputClosed(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := guest(l)
+	before := l.State()
+	ctx, cancel := context.WithTimeout(t.Context(), lab.Patience)
+	defer cancel()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.Close()
+	defer writer.Close()
+	var errs strings.Builder
+	cmd := l.Cmd(ctx, m.Dir, "uml-run")
+	cmd.Stdout, cmd.Stderr = writer, &errs
+	cmd.Run()
+	refused(t, lab.Result{Err: errs.String(), Code: cmd.ProcessState.ExitCode()}, 111, "standard output is closed")
+	same(t, before, l.State())
+}
+
+func refused(t *testing.T, r lab.Result, code int, want string) {
+	t.Helper()
+	if r.Code != code {
+		t.Errorf("exit %d, want %d", r.Code, code)
+	}
+	if !strings.HasPrefix(r.Err, "uml-run: fatal: ") || strings.Count(r.Err, "\n") != 1 || !strings.Contains(r.Err, want) {
+		t.Errorf("said\n%swant one line with %q", r.Err, want)
+	}
+	if r.Out != "" {
+		t.Errorf("printed %q", r.Out)
+	}
+}
+
+// same compares two states of the host, and shows the lines that differ.
+func same(t *testing.T, before, after string) {
+	t.Helper()
+	for _, d := range []struct{ sign, of, in string }{{"-", before, after}, {"+", after, before}} {
+		for line := range strings.Lines(d.of) {
+			if !strings.Contains(d.in, line) {
+				t.Errorf("changed: %s %s", d.sign, line)
+			}
+		}
+	}
+}

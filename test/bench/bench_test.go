@@ -1,0 +1,65 @@
+package main
+
+import (
+	"os"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	dispatch()
+	os.Exit(m.Run())
+}
+
+// What a start promises whatever the machine's speed: no process but the trial's
+// of SKAS, one time-out for 40 silent addresses, and nothing of ours afterwards.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	b, err := newBench(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, addresses := range []int{0, 1, 40} {
+		suite, _ := b.rivals(addresses)
+		for _, when := range []string{"first", "again"} {
+			s := suite.start()
+			if s.Processes != 1 || s.Beside != 0 {
+				t.Errorf("%d addresses, %s: %d processes started and %d beside, want 1 and 0", addresses, when, s.Processes, s.Beside)
+			}
+			// Asked one after another they would take 40 time-outs.
+			if addresses > 0 && (s.Wall < timeout || s.Wall > timeout*10) {
+				t.Errorf("%d addresses, %s: %v, want one time-out of %v and its work", addresses, when, s.Wall, timeout)
+			}
+		}
+		if left := suite.after(); left != (After{}) {
+			t.Errorf("%d addresses: %+v left beside the kernel, want nothing", addresses, left)
+		}
+	}
+}
+
+// The shell script does its duties too, or its figures would mean nothing.
+func TestScriptBoots(t *testing.T) {
+	t.Parallel()
+	b, err := newBench(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, script := b.rivals(1)
+	script.m.Activate()
+	script.m.WaitUp(0)
+}
+
+func TestSpread(t *testing.T) {
+	for _, c := range []struct {
+		all  []float64
+		unit string
+		want string
+	}{
+		{[]float64{1}, "", "1 (1-1)"},
+		{[]float64{1, 2, 9}, "", "2 (1-9)"},
+		{[]float64{1, 2, 3, 9}, "ms", "2.50 ms (1.00-9.00)"},
+	} {
+		if got := spread(c.all, c.unit); got != c.want {
+			t.Errorf("%v: got %q, want %q", c.all, got, c.want)
+		}
+	}
+}
