@@ -15,8 +15,8 @@ build:
 
 test: packages build
 	go vet ./...
-	go test -count=1 $(RACE) $$(go list ./... | grep -v '/test$$')
-	go test -count=1 -timeout 15m ./test
+	go test -count=1 $(RACE) $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/test$$')
+	go test -count=1 -timeout 20m -parallel 4 ./test # a guest waits more than it computes
 
 demo: packages build
 	@go run ./test/demo $(if $(KEEP),-keep)

@@ -253,10 +253,13 @@ func (l *Lab) Run(args ...string) Result {
 	return l.RunIn(l.Dir, args...)
 }
 
-// RunIn runs a command on the host with dir as its working directory.
+// RunIn runs a command on the host with dir as its working directory. One that
+// should have been refused may become a guest: it is ended when that is certain.
 func (l *Lab) RunIn(dir string, args ...string) Result {
 	l.t.Helper()
-	return l.finish(l.Cmd(l.t.Context(), dir, args...))
+	ctx, cancel := context.WithTimeout(l.t.Context(), 2*Patience)
+	defer cancel()
+	return l.finish(l.Cmd(ctx, dir, args...))
 }
 
 // Must is the output of a command on the host that has to succeed.
@@ -290,7 +293,7 @@ func (l *Lab) finish(cmd *exec.Cmd) Result {
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
 		l.t.Fatalf("lab: %v", err)
 	}
 	return Result{out.String(), errs.String(), code(cmd.ProcessState)}
