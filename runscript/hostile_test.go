@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"uml/fault"
+	"uml/handle"
 	"uml/program"
 	"uml/settings"
 )
@@ -83,5 +84,43 @@ func TestLibrariesOfRootAlone(t *testing.T) {
 				t.Errorf("got %v, %v (%d), want %q", libs, err, fault.Code(err), c.fault)
 			}
 		})
+	}
+}
+
+// In a jail that is root's nobody else may be able to rename: what stands there
+// under a name of the start's would be given to the user.
+func TestJailOfRootAndAGroup(t *testing.T) {
+	for _, c := range []struct {
+		uid  int
+		mode os.FileMode
+		fine bool
+	}{
+		{0, 0o755, true}, {0, 0o775, false}, {0, 0o757, false},
+		{user.UID, 0o755, true}, {user.UID, 0o775, true}, {user.UID, 0o757, false}, {1, 0o755, false},
+	} {
+		dir := open0755(t)
+		jail := filepath.Join(dir, "jail")
+		if err := os.Mkdir(jail, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(jail, c.uid, user.GID); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(jail, c.mode); err != nil {
+			t.Fatal(err)
+		}
+		d, err := handle.OpenDir(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &start{dir: d, m: &settings.Machine{User: user}}
+		in, err := s.openJail()
+		if (err == nil) != c.fine || err != nil && fault.Code(err) != fault.MustMend {
+			t.Errorf("owner %d, mode %v: got %v", c.uid, c.mode, err)
+		}
+		if in != nil {
+			in.Close()
+		}
+		d.Close()
 	}
 }
