@@ -88,6 +88,17 @@ func silent(t *testing.T) func(string) {
 	return func(s string) { t.Helper(); t.Errorf("said %q, want nothing", s) }
 }
 
+// Who inherits the lock can let it go, but not fill root's disc through it.
+func TestLockIsNotWritten(t *testing.T) {
+	_, f := openLock(t)
+	if _, err := f.Write([]byte("x")); !errors.Is(err, unix.EBADF) {
+		t.Errorf("write: got %v, want EBADF", err)
+	}
+	if err := unix.Ftruncate(int(f.Fd()), 1<<20); err == nil {
+		t.Error("it was made larger")
+	}
+}
+
 func TestTakeIsRefusedWhileAKernelLives(t *testing.T) {
 	_, f := openLock(t)
 	flock, _ := hold(t, f.Name(), guest)
