@@ -146,6 +146,7 @@ func TestInsideRefused(t *testing.T) {
 		{"more than the memory", "while /bin/busybox cat /bin/busybox; do :; done >/tmp/f; exit 1", "File too large|No space left"},
 		{"make a device", "/bin/busybox mknod /uml/sda b 8 0", "Operation not permitted"},
 		{"mount", "/bin/busybox mount -t tmpfs x /tmp", "must be superuser|permission denied|not permitted"},
+		{"user namespace", "/bin/busybox unshare -U /bin/busybox true", "Operation not permitted"},
 		{"become root", "/bin/busybox su -c id", "must be suid|incorrect|not permitted|unknown"},
 		{"leave by ..", "/bin/busybox ls /../../../etc", "No such file"},
 	} {
