@@ -152,7 +152,7 @@ func (j *Jail) Plan() []string {
 	}
 	lines = append(lines,
 		"remount / and /dev read-only, pivot_root, umount the old root, chroot",
-		fmt.Sprintf("limits nofile=%d nproc=%d core=0 nice=%d", j.NoFile, j.NProc, j.Nice),
+		fmt.Sprintf("limits nofile=%d nproc=%d core=1 nice=%d", j.NoFile, j.NProc, j.Nice),
 		fmt.Sprintf("user %d, group %d, no groups, no capabilities, securebits locked, no_new_privs", j.Account.UID, j.Account.GID),
 	)
 	if j.Umid != "" {

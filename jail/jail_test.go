@@ -214,6 +214,9 @@ func TestPrivileges(t *testing.T) {
 	if err != nil || !regexp.MustCompile(`Max processes +100 +100 `).Match(limits) {
 		t.Errorf("got limits %s, %v, want 100 processes", limits, err)
 	}
+	if !regexp.MustCompile(`Max core file size +1 +1 `).Match(limits) {
+		t.Errorf("got limits %s, want a core of 1 byte", limits)
+	}
 	if nice, err := unix.Getpriority(unix.PRIO_PROCESS, pid); err != nil || nice != 20-5 { // the raw call's 20-nice
 		t.Errorf("got 20-nice %d, %v, want 15", nice, err)
 	}
