@@ -3,6 +3,7 @@ package jail
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"unsafe"
@@ -149,7 +150,7 @@ func removeUmid(umid string) error {
 
 func emptyUmid(dir *os.File, umid string) error {
 	names, err := dir.Readdirnames(3)
-	if err != nil && len(names) == 0 && err.Error() != "EOF" {
+	if err != nil && err != io.EOF {
 		return fmt.Errorf("list jail%s: %w", dir.Name(), err)
 	}
 	for _, n := range names {

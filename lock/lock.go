@@ -35,6 +35,9 @@ type Held struct {
 }
 
 func (h *Held) Error() string {
+	if h.PID <= 0 { // an open file description's lock (F_OFD_SETLK), or another pid namespace
+		return fmt.Sprintf("%s: held by a process that the lock does not name, %s", h.Path, h.Why)
+	}
 	return fmt.Sprintf("%s: held by process %d, %s", h.Path, h.PID, h.Why)
 }
 

@@ -187,6 +187,23 @@ func TestUnopened(t *testing.T) {
 	wantHeld(t, Unopened(f, true), cmd.Process.Pid)
 }
 
+// The user can hold a disc by a lock that names no process.
+func TestUnopenedByNobody(t *testing.T) {
+	_, f := openLock(t)
+	g, err := os.OpenFile(f.Name(), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	if err := unix.FcntlFlock(g.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
+		t.Fatal(err)
+	}
+	err = Unopened(f, false)
+	if err == nil || !strings.Contains(err.Error(), "by a process that the lock does not name") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestOpenRefuses(t *testing.T) {
 	for _, c := range []struct {
 		name string
