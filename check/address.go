@@ -71,7 +71,10 @@ func answers(r probe.Result, external string) map[netip.Addr]answer {
 		said[a.Address] = answer{warn: fmt.Sprintf("%v: %v answered on %s in its place", a.Address, a.From, external)}
 	}
 	for _, u := range r.Unasked {
-		said[u.Address] = answer{warn: fmt.Sprintf("%v: could not be asked on %s: %v", u.Address, external, u.Why)}
+		said[u.Address] = answer{warn: fmt.Sprintf("%v: could not be asked on %s by %s: %v", u.Address, external, u.How, u.Why)}
+	}
+	for _, a := range r.Rivals {
+		said[a.Address] = answer{warn: runscript.Contested(a, external).Error()}
 	}
 	for _, a := range r.Answers {
 		said[a.Address] = answer{fail: fmt.Errorf("%w (try: arping -I %s %v; and end it there)", runscript.Occupied(a, external), external, a.Address)}

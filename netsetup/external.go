@@ -18,9 +18,14 @@ type Interface struct {
 	MAC   net.HardwareAddr
 }
 
+// stateUnknown is the state (IF_OPER_UNKNOWN of linux/if.h) of a bridge that never
+// had a port. Until then it claims to have a carrier; from then on it has one
+// while a port forwards.
+const stateUnknown = 0
+
 // External finds the interface towards the network: the host's setting, else the
 // one with the default route. One without carrier is a temporary fault, since
-// silence on it proves nothing.
+// silence on it proves nothing; so is a bridge of which no port forwards.
 func External(h *settings.Host) (*Interface, error) {
 	c, err := dial()
 	if err != nil {
@@ -36,6 +41,9 @@ func External(h *settings.Host) (*Interface, error) {
 	}
 	if l.Flags&unix.IFF_LOWER_UP == 0 {
 		return nil, fault.Temporary("external interface %s has no carrier: its silence proves nothing", l.Name)
+	}
+	if l.Kind == "bridge" && l.State == stateUnknown {
+		return nil, fault.Temporary("external interface %s has no port: its silence proves nothing", l.Name)
 	}
 	return &Interface{l.Name, l.Index, l.MAC}, nil
 }

@@ -20,6 +20,7 @@ type link struct {
 	AltNames      []string
 	MAC           net.HardwareAddr
 	Flags         uint32
+	State         uint8 // RFC 2863, as the kernel numbers it
 
 	TAP          bool
 	Owner, Group int // -1: none
@@ -77,6 +78,9 @@ func parseLink(b []byte) *link {
 		Alias: text(attrs[unix.IFLA_IFALIAS]),
 		MAC:   attrs[unix.IFLA_ADDRESS],
 		Kind:  text(info[nl.IFLA_INFO_KIND]),
+	}
+	if v := attrs[unix.IFLA_OPERSTATE]; len(v) == 1 {
+		l.State = v[0]
 	}
 	if v := attrs[unix.IFLA_MASTER]; v != nil {
 		l.Master = int(number(v))

@@ -70,11 +70,13 @@ func (s stamp) message(kind byte, seq uint16) (b [echoSize]byte) {
 	return b
 }
 
-// checksum is RFC 1071's, of an even number of bytes.
-func checksum(b []byte) uint16 {
+// checksum is RFC 1071's, over parts of even length each.
+func checksum(parts ...[]byte) uint16 {
 	var sum uint32
-	for i := 0; i+1 < len(b); i += 2 {
-		sum += uint32(b[i])<<8 | uint32(b[i+1])
+	for _, b := range parts {
+		for i := 0; i+1 < len(b); i += 2 {
+			sum += uint32(b[i])<<8 | uint32(b[i+1])
+		}
 	}
 	for sum > 0xffff {
 		sum = sum>>16 + sum&0xffff

@@ -64,12 +64,27 @@ func (l lab) ip(lines ...string) {
 	}
 }
 
+// withoutARP leaves ICMP echo as the only way to ask: each end takes the other's
+// hardware address to be its own, which it is.
+func (l lab) withoutARP() {
+	l.t.Helper()
+	l.ip("link set ext address 02:00:00:00:00:01", "link set ext arp off",
+		"-n peer link set eth0 address 02:00:00:00:00:01", "-n peer link set eth0 arp off")
+}
+
 func (l lab) run(line string) {
 	l.t.Helper()
+	l.output(line)
+}
+
+func (l lab) output(line string) string {
+	l.t.Helper()
 	words := strings.Fields(line)
-	if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
+	out, err := exec.Command(words[0], words[1:]...).CombinedOutput()
+	if err != nil {
 		l.t.Fatalf("%s: %v\n%s", line, err, out)
 	}
+	return string(out)
 }
 
 // inPeer runs f on a thread in the peer's namespace; sockets opened there stay

@@ -2,16 +2,35 @@
 // claims them: three times each, spread over a time-out that is kept however
 // many they are.
 //
+// It asks by ICMP echo, and on an Ethernet interface, which a bridge is too, also
+// below IP, where a guest cannot hide whose firewall drops pings:
+//   - ARP as a probe (RFC 5227 2.1.1), which only the address's owner answers;
+//   - ARP as an ordinary request, which a host that publishes it answers as well;
+//   - for IPv6 the neighbour solicitation of duplicate address detection
+//     (RFC 4862 5.4), which both answer, to all nodes.
+//
+// An old host answers for what it publishes up to 0.8 s late (proxy_delay): a
+// time-out of a second hears it, since the first question goes out at once.
+//
+// Two hosts that start the same guest at once hear each other's probes: the one
+// that began first always does, the other while the first still asks. So at
+// least one must give up, and both may.
+//
+// On an interface that is no Ethernet (point to point, InfiniBand) or has ARP
+// switched off (ip link set arp off) it asks by ICMP echo alone.
+//
 // It is not go-ping on purpose: that binds no device, never compares who
 // answered with who was asked, comes back up to 100 ms after its time-out, and
 // for 40 addresses spends more CPU than all the rest of a start.
 //
-// What it does not promise: silence is no proof. A guest whose firewall drops
-// pings is silent, and so is one whose answer is lost three times, one behind an
-// interface without carrier, and one whose answer this host's own firewall or
-// rp_filter drops. An address of this host answers on lo, which is not heard
-// here. While the host's neighbour table is full (gc_thresh3) the kernel drops
-// IPv4 questions and says nothing.
+// What it does not promise: silence is no proof. One whose answer is lost in 3
+// tries is silent, and so is one behind an interface without carrier, and one
+// on another link that drops pings. This host's own firewall and rp_filter hide
+// answers to an echo, but not those below IP. An address of this host answers on
+// lo, which is not heard here, and what it publishes itself it does not ask for:
+// neither is a conflict. While the host's neighbour table is full (gc_thresh3)
+// the kernel drops IPv4 echoes and says nothing. Whoever is on the link can
+// forge answers, and so keep a guest from starting.
 package probe
 
 import (
@@ -27,43 +46,13 @@ import (
 // tries: an answer lost so many times is the limit of what is promised.
 const tries = 3
 
-// An Answer shows that an address is in use.
-type Answer struct {
-	Address netip.Addr // the one that was asked
-	From    netip.Addr // the one that the answer came from
-	How     string     // what was asked: "ICMP echo"
-}
-
-// An Unasked address is one to which no question could be sent, in any try.
-type Unasked struct {
-	Address netip.Addr
-	Why     error
-}
-
-// A Result is what came of a question, each list in the order of the addresses,
-// IPv4 first. An address in none of them was asked and is silent.
-type Result struct {
-	Answers []Answer
-
-	// Elsewhere holds answers from an address that was not the one asked. A host
-	// must not do so for a unicast address (RFC 1122 3.2.2.6, RFC 4443 4.2), but
-	// the answer carries the secret of our question, so somebody was given it: an
-	// anycast address, or a host behind a broken translation. That is no proof
-	// that the address is in use, and no reason for trust: the caller says so.
-	Elsewhere []Answer
-
-	// Unasked addresses prove nothing: no route (for IPv6), an interface that is
-	// down, a broadcast address, no address of our own to be answered at.
-	Unasked []Unasked
-}
-
-// Ask sends an ICMP echo to each address by way of the interface external, in
-// the network namespace of the calling thread. It returns after timeout, sooner
-// only if all have answered, or with the cause of ctx's end as soon as it ends.
+// Ask asks each address by way of the interface external, in the network
+// namespace of the calling thread. It returns after timeout, sooner only if all
+// have answered in all ways, or with the cause of ctx's end as soon as it ends.
 func Ask(ctx context.Context, external string, addrs []netip.Addr, timeout time.Duration) (Result, error) {
 	start := time.Now()
-	wires, err := echoes(external, addrs)
-	defer closeAll(wires)
+	q, err := open(external, addrs)
+	defer q.close()
 	if err != nil {
 		return Result{}, err
 	}
@@ -73,19 +62,89 @@ func Ask(ctx context.Context, external string, addrs []netip.Addr, timeout time.
 	}
 	defer wake.close()
 	for try := range time.Duration(tries) {
-		if err := sendAll(wires); err != nil {
+		if err := q.send(); err != nil {
 			return Result{}, err
 		}
 		until := start.Add(timeout * (try + 1) / tries)
-		if err := listen(ctx, wires, wake.fd, until); err != nil {
+		if err := q.listen(ctx, wake.fd, until); err != nil {
 			return Result{}, err
 		}
 	}
-	return result(wires), nil
+	return q.result(), nil
 }
 
-func sendAll(wires []*wire) error {
-	for _, w := range wires {
+// An inquiry is who is asked, IPv4 first, and the ways to ask.
+type inquiry struct {
+	targets []target
+	wires   []*wire
+}
+
+// open opens the wires that there are to ask on. The inquiry must be closed even
+// if there is an error.
+func open(external string, addrs []netip.Addr) (*inquiry, error) {
+	q := &inquiry{}
+	// The kernel takes an empty name for "no interface" and cuts a long one.
+	if external == "" || len(external) >= unix.IFNAMSIZ {
+		return q, fault.Permanent("%q is not the name of an interface", external)
+	}
+	if len(addrs) > 1<<16 {
+		return q, fault.Permanent("%d addresses to ask, there are sequence numbers for 65536", len(addrs))
+	}
+	targets4, targets6 := byFamily(addrs)
+	q.targets = append(targets4, targets6...)
+	targets4, targets6 = q.targets[:len(targets4)], q.targets[len(targets4):]
+	if len(targets4) > 0 {
+		if err := q.add(echoWire(echo4, external, targets4)); err != nil {
+			return q, err
+		}
+		if err := q.add(arpWire(external, targets4)); err != nil {
+			return q, err
+		}
+	}
+	if len(targets6) > 0 {
+		echo, err := echoWire(echo6, external, targets6)
+		if err := q.add(echo, err); err != nil {
+			return q, err
+		}
+		return q, q.add(solicitWire(external, targets6, echo.fd))
+	}
+	return q, nil
+}
+
+// add takes a wire, or the reason why there is none. A way that the interface
+// does not know is neither.
+func (q *inquiry) add(w *wire, err error) error {
+	if w != nil {
+		q.wires = append(q.wires, w)
+	}
+	return err
+}
+
+// byFamily drops what is named twice, and zones: the interface to ask on is given.
+func byFamily(addrs []netip.Addr) (targets4, targets6 []target) {
+	seen := make(map[netip.Addr]bool, len(addrs))
+	for _, a := range addrs {
+		a = a.Unmap().WithZone("")
+		switch {
+		case seen[a]:
+		case a.Is4():
+			targets4 = append(targets4, target{address: a})
+		default:
+			targets6 = append(targets6, target{address: a})
+		}
+		seen[a] = true
+	}
+	return targets4, targets6
+}
+
+func (q *inquiry) close() {
+	for _, w := range q.wires {
+		w.close()
+	}
+}
+
+func (q *inquiry) send() error {
+	for _, w := range q.wires {
 		if err := w.sendAll(); err != nil {
 			return err
 		}
@@ -95,12 +154,12 @@ func sendAll(wires []*wire) error {
 
 // listen takes what comes in until then. It looks at least once: what came while
 // others were being sent counts, even if the sending took all the time there was.
-func listen(ctx context.Context, wires []*wire, wake int, until time.Time) error {
+func (q *inquiry) listen(ctx context.Context, wake int, until time.Time) error {
 	fds := []unix.PollFd{{Fd: int32(wake), Events: unix.POLLIN}}
-	for _, w := range wires {
+	for _, w := range q.wires {
 		fds = append(fds, unix.PollFd{Fd: int32(w.fd), Events: unix.POLLIN})
 	}
-	for !allAnswered(wires) {
+	for !q.allAnswered() {
 		left := max(0, time.Until(until))
 		wait := unix.NsecToTimespec(left.Nanoseconds())
 		if _, err := unix.Ppoll(fds, &wait, nil); err != nil && err != unix.EINTR {
@@ -109,7 +168,7 @@ func listen(ctx context.Context, wires []*wire, wake int, until time.Time) error
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		for i, w := range wires {
+		for i, w := range q.wires {
 			if fds[i+1].Revents == 0 {
 				continue
 			}
@@ -124,34 +183,11 @@ func listen(ctx context.Context, wires []*wire, wake int, until time.Time) error
 	return nil
 }
 
-func allAnswered(wires []*wire) bool {
-	for _, w := range wires {
+func (q *inquiry) allAnswered() bool {
+	for _, w := range q.wires {
 		if w.silent > 0 {
 			return false
 		}
 	}
 	return true
-}
-
-func closeAll(wires []*wire) {
-	for _, w := range wires {
-		w.close()
-	}
-}
-
-func result(wires []*wire) (r Result) {
-	for _, w := range wires {
-		for _, a := range w.asks {
-			if a.answered {
-				r.Answers = append(r.Answers, Answer{a.address, a.address, w.how})
-			}
-			if a.elsewhere.IsValid() {
-				r.Elsewhere = append(r.Elsewhere, Answer{a.address, a.elsewhere, w.how})
-			}
-			if !a.sent {
-				r.Unasked = append(r.Unasked, Unasked{a.address, a.why})
-			}
-		}
-	}
-	return r
 }

@@ -32,11 +32,14 @@ func text(r Result) string {
 	for _, a := range r.Answers {
 		s += fmt.Sprintf("%s answers %s from %s; ", a.Address, a.How, a.From)
 	}
+	for _, a := range r.Rivals {
+		s += fmt.Sprintf("%s rival %s; ", a.Address, a.How)
+	}
 	for _, a := range r.Elsewhere {
 		s += fmt.Sprintf("%s elsewhere %s from %s; ", a.Address, a.How, a.From)
 	}
 	for _, a := range r.Unasked {
-		s += fmt.Sprintf("%s unasked: %v; ", a.Address, a.Why)
+		s += fmt.Sprintf("%s unasked by %s: %v; ", a.Address, a.How, a.Why)
 	}
 	return s
 }
@@ -59,18 +62,18 @@ func TestAnswers(t *testing.T) {
 		{"none asked", nil, ""},
 		{"silent", list("10.9.1.1"), ""},
 		{"silent IPv6", list("fd09::99"), ""},
-		{"one", list("10.9.0.2"), "10.9.0.2 answers ICMP echo from 10.9.0.2; "},
-		{"IPv6", list("fd09::2"), "fd09::2 answers ICMP echo from fd09::2; "},
-		{"on the link", list("fe80::2%lo"), "fe80::2 answers ICMP echo from fe80::2; "},
-		{"as IPv6", list("::ffff:10.9.0.2"), "10.9.0.2 answers ICMP echo from 10.9.0.2; "},
+		{"one", list("10.9.0.2"), "10.9.0.2 answers ARP, ICMP echo from 10.9.0.2; "},
+		{"IPv6", list("fd09::2"), "fd09::2 answers neighbour advertisement, ICMP echo from fd09::2; "},
+		{"on the link", list("fe80::2%lo"), "fe80::2 answers neighbour advertisement, ICMP echo from fe80::2; "},
+		{"as IPv6", list("::ffff:10.9.0.2"), "10.9.0.2 answers ARP, ICMP echo from 10.9.0.2; "},
 		{"three of 42", append(addresses("10.9.1.1", 40), list("10.9.0.2", "10.9.0.3")...),
-			"10.9.1.7 answers ICMP echo from 10.9.1.7; 10.9.1.40 answers ICMP echo from 10.9.1.40; 10.9.0.2 answers ICMP echo from 10.9.0.2; "},
+			"10.9.1.7 answers ARP, ICMP echo from 10.9.1.7; 10.9.1.40 answers ARP, ICMP echo from 10.9.1.40; 10.9.0.2 answers ARP, ICMP echo from 10.9.0.2; "},
 		{"both families", list("fd09::3", "fd09::2", "10.9.0.2", "10.9.0.3"),
-			"10.9.0.2 answers ICMP echo from 10.9.0.2; fd09::2 answers ICMP echo from fd09::2; "},
-		{"no route, so on the link", list("198.51.100.7", "198.51.100.8"), "198.51.100.7 answers ICMP echo from 198.51.100.7; "},
-		{"twice", list("10.9.0.2", "10.9.0.2"), "10.9.0.2 answers ICMP echo from 10.9.0.2; 10.9.0.2 answers ICMP echo from 10.9.0.2; "},
-		{"no route for IPv6", list("2001:db8::1", "fd09::2"), "fd09::2 answers ICMP echo from fd09::2; 2001:db8::1 unasked: network is unreachable; "},
-		{"broadcast", list("10.9.255.255"), "10.9.255.255 unasked: permission denied; "},
+			"10.9.0.2 answers ARP, ICMP echo from 10.9.0.2; fd09::2 answers neighbour advertisement, ICMP echo from fd09::2; "},
+		{"no route, so on the link", list("198.51.100.7", "198.51.100.8"), "198.51.100.7 answers ARP, ICMP echo from 198.51.100.7; "},
+		{"twice", list("10.9.0.2", "::ffff:10.9.0.2"), "10.9.0.2 answers ARP, ICMP echo from 10.9.0.2; "},
+		{"no route for IPv6", list("2001:db8::1", "fd09::2"), "fd09::2 answers neighbour advertisement, ICMP echo from fd09::2; 2001:db8::1 unasked by ICMP echo: network is unreachable; "},
+		{"broadcast", list("10.9.255.255"), "10.9.255.255 unasked by ICMP echo: permission denied; 10.9.255.255 unasked by ARP: permission denied; "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			if got := text(mustAsk(t, test.addrs)); got != test.want {
@@ -163,6 +166,7 @@ func TestReplies(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := newLab(t, "-n peer addr add 10.9.0.9/32 dev eth0", "-n peer addr add 10.9.0.10/32 dev eth0")
+			l.withoutARP()
 			l.answerBy(test.reply)
 			want := test.want
 			if want == good {
@@ -230,7 +234,7 @@ func TestFlood(t *testing.T) {
 		}
 	}()
 	wall, cpu := own(func() {
-		if got := text(mustAsk(t, list("10.9.0.2", "10.9.1.1"))); got != "10.9.0.2 answers ICMP echo from 10.9.0.2; " {
+		if got := text(mustAsk(t, list("10.9.0.2", "10.9.1.1"))); got != "10.9.0.2 answers ARP, ICMP echo from 10.9.0.2; " {
 			t.Errorf("got %q", got)
 		}
 	})

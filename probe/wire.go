@@ -2,6 +2,7 @@ package probe
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 
 	"golang.org/x/sys/unix"
@@ -9,9 +10,17 @@ import (
 	"uml/fault"
 )
 
-// A wire is a socket and those to be asked on it; an address's place in asks is
-// the sequence number of its questions. Another way to ask, such as ARP, is
-// another how, send and read.
+// A target is an address, and what has been heard of it in all ways.
+type target struct {
+	address   netip.Addr
+	source    netip.Addr // what this host asks it from (IPv4), once known
+	ways      way
+	mac       net.HardwareAddr // of the first that answered below IP
+	rivalMAC  net.HardwareAddr
+	elsewhere netip.Addr // the first other address that answered
+}
+
+// A wire is a socket and those to be asked on it: one way to ask.
 type wire struct {
 	how      string
 	external string
@@ -19,19 +28,35 @@ type wire struct {
 	asks     []ask
 	silent   int // asks without an answer
 
-	send func(seq uint16, to netip.Addr) error
+	send func(seq uint16, t *target) error
 
-	// read is the sequence number of the question that packet answers, and
-	// who answers it.
-	read func(packet []byte, from unix.Sockaddr) (seq uint16, source netip.Addr, ok bool)
+	// read is what a packet shows.
+	read func(packet []byte, from unix.Sockaddr) (sign, bool)
 }
 
+// An ask is a target on one wire; its place in asks is the sequence number of its
+// questions.
 type ask struct {
-	address   netip.Addr
-	answered  bool
-	elsewhere netip.Addr // the first other address that answered
-	sent      bool
-	why       error // of the last failed send
+	*target
+	answered bool
+	sent     bool
+	why      error // of the last failed send
+}
+
+// A sign is what somebody's packet shows of a target.
+type sign struct {
+	seq    int
+	source netip.Addr // whose answer it is
+	way    way
+	mac    net.HardwareAddr
+}
+
+func newWire(how, external string, fd int, targets []target) *wire {
+	w := &wire{how: how, external: external, fd: fd, asks: make([]ask, len(targets)), silent: len(targets)}
+	for i := range targets {
+		w.asks[i].target = &targets[i]
+	}
+	return w
 }
 
 func (w *wire) close() {
@@ -47,7 +72,7 @@ func (w *wire) sendAll() error {
 		if a.answered {
 			continue
 		}
-		err := w.send(uint16(seq), a.address)
+		err := w.send(uint16(seq), a.target)
 		switch {
 		case err == nil:
 			a.sent = true
@@ -66,15 +91,18 @@ func (w *wire) sendAll() error {
 // receiveAll takes what is queued, but not without end: a flood that passes the
 // filter must not hold us beyond the time-out.
 func (w *wire) receiveAll() error {
-	var packet [256]byte // longer than any answer to us, with 60 bytes of IP header
+	var packet [1500]byte // an advertisement with its options; the rest is far shorter
 	for range len(w.asks) + 256 {
 		n, from, err := unix.Recvfrom(w.fd, packet[:], 0)
 		switch err {
 		case nil:
-			w.note(packet[:n], from)
+			if s, ok := w.read(packet[:n], from); ok && s.seq < len(w.asks) {
+				w.note(s)
+			}
 		case unix.EAGAIN:
 			return nil
 		case unix.EINTR:
+		case unix.ENETDOWN: // told once; sending says it too
 		default:
 			return fault.Temporary("receive answers on %s: %w", w.external, err)
 		}
@@ -82,19 +110,34 @@ func (w *wire) receiveAll() error {
 	return nil
 }
 
-func (w *wire) note(packet []byte, from unix.Sockaddr) {
-	seq, source, ok := w.read(packet, from)
-	if !ok || int(seq) >= len(w.asks) {
+func (w *wire) note(s sign) {
+	a := &w.asks[s.seq]
+	if s.source != a.address {
+		if !a.elsewhere.IsValid() {
+			a.elsewhere = s.source
+		}
 		return
 	}
-	a := &w.asks[seq]
-	switch {
-	case source != a.address:
-		if !a.elsewhere.IsValid() {
-			a.elsewhere = source
-		}
-	case !a.answered:
+	a.ways |= s.way
+	if s.way&rival != 0 {
+		a.rivalMAC = s.mac
+		return
+	}
+	if a.mac == nil {
+		a.mac = s.mac
+	}
+	if !a.answered {
 		a.answered = true
 		w.silent--
 	}
+}
+
+// find is the place of an address in asks, or none.
+func (w *wire) find(a netip.Addr) (seq int, ok bool) {
+	for i := range w.asks {
+		if w.asks[i].address == a {
+			return i, true
+		}
+	}
+	return 0, false
 }

@@ -116,7 +116,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 // Delay keeps a supervisor from spinning: a start that failed with err waits for
 // the host's retry-delay before it exits, unless it was told to stop or somebody
-// watches it at a terminal.
+// watches it at a terminal. It waits up to a quarter more: two hosts that are
+// asked to start the same guest both refuse, and must not meet again for ever.
 func Delay(hostDir string, err error) {
 	if errors.Is(err, errStopped) || terminal(int(os.Stderr.Fd())) {
 		return
@@ -141,5 +142,5 @@ func retryDelay(hostDir string) time.Duration {
 	if err != nil {
 		return 15 * time.Second // as the default: the settings may be what is wrong
 	}
-	return host.RetryDelay
+	return host.RetryDelay + rand.N(host.RetryDelay/4+1)
 }

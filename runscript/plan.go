@@ -20,7 +20,11 @@ func (s *start) planAddresses(external string, ask []netip.Addr) error {
 		s.plan("net", "%s", l)
 	}
 	for _, a := range ask {
-		s.plan("probe", "%v on %s: ICMP echo, silent for %v", a, external, s.host.PingTimeout)
+		below := "ARP"
+		if a.Is6() {
+			below = "neighbour solicitation"
+		}
+		s.plan("probe", "%v on %s: ICMP echo, %s, silent for %v", a, external, below, s.host.PingTimeout)
 	}
 	return nil
 }

@@ -227,22 +227,7 @@ func (s *start) ask(ctx context.Context, external string, addresses []netip.Addr
 	if err != nil {
 		return err
 	}
-	for _, u := range result.Unasked {
-		s.Say(fmt.Sprintf("warning: %v: could not be asked on %s: %v", u.Address, external, u.Why))
-	}
-	for _, a := range result.Elsewhere {
-		s.Say(fmt.Sprintf("warning: %v: %v answered on %s in its place", a.Address, a.From, external))
-	}
-	var errs []error
-	for _, a := range result.Answers {
-		errs = append(errs, Occupied(a, external))
-	}
-	return errors.Join(errs...)
-}
-
-// Occupied is the fault of an address that answers though the guest is down.
-func Occupied(a probe.Answer, external string) error {
-	return fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its address", a.Address, external, a.How)
+	return s.judge(result, external)
 }
 
 func (s *start) release() error { return netsetup.Release(s.m, s.host) }
