@@ -35,6 +35,8 @@ func Run(app *cli.App, args []string) int {
 	// A log that has died must not kill the program in the middle of its work.
 	// The signal is caught, not ignored: that would pass on to a guest.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
+	// What a start makes for the guest's user has the mode that it is made with.
+	unix.Umask(0o022)
 	app.Version = version()
 	app.HideHelpCommand = true
 	app.DisableSliceFlagSeparator = true

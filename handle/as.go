@@ -45,7 +45,7 @@ func become(uid, gid int, groups []int) error {
 		list[i] = uint32(g)
 	}
 	if _, _, e := unix.RawSyscall(unix.SYS_SETGROUPS, uintptr(len(groups)), uintptr(unsafe.Pointer(&list[0])), 0); e != 0 {
-		return fmt.Errorf("setgroups: %w", e)
+		return fmt.Errorf("cannot take on an ordinary user's rights (setgroups: %w; is this root without CAP_SETGID?)", e)
 	}
 	if setfs(unix.SYS_SETFSGID, gid) != gid || setfs(unix.SYS_SETFSUID, uid) != uid {
 		return fmt.Errorf("cannot take the filesystem rights of user %d, group %d", uid, gid)

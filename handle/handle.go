@@ -44,7 +44,11 @@ func (d *Dir) Close() error { return unix.Close(d.fd) }
 
 // Real is the directory's absolute path without links, as the kernel knows it.
 func (d *Dir) Real() (string, error) {
-	return os.Readlink(procfd(d.fd))
+	real, err := os.Readlink(procfd(d.fd))
+	if errors.Is(err, unix.ENOENT) {
+		return "", noProc(d.Path)
+	}
+	return real, err
 }
 
 // Join is the name of something below d in messages.
@@ -156,6 +160,9 @@ func (f *File) Reopen(flags int) (*os.File, error) {
 	if errors.Is(err, unix.EAGAIN) {
 		return nil, fault.Temporary("%s: its owner holds a lease on it (see /proc/locks)", f.Path)
 	}
+	if errors.Is(err, unix.ENOENT) {
+		return nil, noProc(f.Path)
+	}
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: f.Path, Err: err}
 	}
@@ -188,6 +195,11 @@ func openBeneath(dirfd int, name string, flags uint64) (int, error) {
 		return fd, err
 	}
 	return -1, fmt.Errorf("renamed again and again: %w", unix.EAGAIN)
+}
+
+// noProc: the file is held, only the way to it is missing.
+func noProc(name string) error {
+	return fault.Temporary("%s: cannot be used without /proc (mount -t proc proc /proc)", name)
 }
 
 func procfd(fd int) string { return "/proc/thread-self/fd/" + strconv.Itoa(fd) }

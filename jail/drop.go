@@ -21,7 +21,10 @@ func (j *Jail) limit() error {
 	}{
 		{"nofile", unix.RLIMIT_NOFILE, j.NoFile},
 		{"nproc", unix.RLIMIT_NPROC, j.NProc},
-		{"core", unix.RLIMIT_CORE, 0}, // a panic aborts: no image of guest RAM on the host's disc
+		// A panic aborts: no image of guest RAM on the host's disc. With 0 the
+		// host's core handler, root's program, would be started all the same; 1
+		// means none of either (fs/coredump.c).
+		{"core", unix.RLIMIT_CORE, 1},
 	} {
 		r := unix.Rlimit{Cur: uint64(l.max), Max: uint64(l.max)}
 		err := unix.Setrlimit(l.what, &r)

@@ -3,6 +3,7 @@ package jail
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"unsafe"
@@ -16,6 +17,7 @@ import (
 // and with nothing else. The goroutine must be locked to its thread. After an
 // error the thread is fit for nothing but the end of the program.
 func (j *Jail) Enter() error {
+	leaveTerminal()
 	if err := j.limit(); err != nil {
 		return err
 	}
@@ -29,6 +31,19 @@ func (j *Jail) Enter() error {
 		return nil
 	}
 	return removeUmid(j.Umid)
+}
+
+// leaveTerminal gives up the controlling terminal: who has it can type into it
+// (TIOCSTI), for root's shell to read when the guest has ended. One that is not
+// among 0, 1 and 2 cannot be reached from the jail. The leader of a session would
+// hang it up for all who use it; no shell reads there after him.
+func leaveTerminal() {
+	if sid, err := unix.Getsid(0); err != nil || sid == unix.Getpid() {
+		return
+	}
+	for fd := range 3 {
+		unix.IoctlSetInt(fd, unix.TIOCNOTTY, 0) // an error: it is not the one
+	}
 }
 
 // Exec runs a program of the jail in place of this one. last is asked at the
@@ -135,7 +150,7 @@ func removeUmid(umid string) error {
 
 func emptyUmid(dir *os.File, umid string) error {
 	names, err := dir.Readdirnames(3)
-	if err != nil && len(names) == 0 && err.Error() != "EOF" {
+	if err != nil && err != io.EOF {
 		return fmt.Errorf("list jail%s: %w", dir.Name(), err)
 	}
 	for _, n := range names {

@@ -151,8 +151,8 @@ func (j *Jail) Plan() []string {
 		lines = append(lines, fmt.Sprintf("bind %s at /%s %s", i.host, i.at, i.access))
 	}
 	lines = append(lines,
-		"remount / and /dev read-only, pivot_root, umount the old root",
-		fmt.Sprintf("limits nofile=%d nproc=%d core=0 nice=%d", j.NoFile, j.NProc, j.Nice),
+		"remount / and /dev read-only, pivot_root, umount the old root, chroot",
+		fmt.Sprintf("limits nofile=%d nproc=%d core=1 nice=%d", j.NoFile, j.NProc, j.Nice),
 		fmt.Sprintf("user %d, group %d, no groups, no capabilities, securebits locked, no_new_privs", j.Account.UID, j.Account.GID),
 	)
 	if j.Umid != "" {

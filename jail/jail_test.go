@@ -1,6 +1,7 @@
 package jail
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -146,6 +148,7 @@ func TestInsideRefused(t *testing.T) {
 		{"more than the memory", "while /bin/busybox cat /bin/busybox; do :; done >/tmp/f; exit 1", "File too large|No space left"},
 		{"make a device", "/bin/busybox mknod /uml/sda b 8 0", "Operation not permitted"},
 		{"mount", "/bin/busybox mount -t tmpfs x /tmp", "must be superuser|permission denied|not permitted"},
+		{"user namespace", "/bin/busybox unshare -U /bin/busybox true", "Operation not permitted"},
 		{"become root", "/bin/busybox su -c id", "must be suid|incorrect|not permitted|unknown"},
 		{"leave by ..", "/bin/busybox ls /../../../etc", "No such file"},
 	} {
@@ -211,6 +214,9 @@ func TestPrivileges(t *testing.T) {
 	if err != nil || !regexp.MustCompile(`Max processes +100 +100 `).Match(limits) {
 		t.Errorf("got limits %s, %v, want 100 processes", limits, err)
 	}
+	if !regexp.MustCompile(`Max core file size +1 +1 `).Match(limits) {
+		t.Errorf("got limits %s, want a core of 1 byte", limits)
+	}
 	if nice, err := unix.Getpriority(unix.PRIO_PROCESS, pid); err != nil || nice != 20-5 { // the raw call's 20-nice
 		t.Errorf("got 20-nice %d, %v, want 15", nice, err)
 	}
@@ -250,6 +256,74 @@ func TestNothingIsInherited(t *testing.T) {
 			t.Errorf("descriptor %s is %s", fd.Name(), to)
 		}
 	}
+}
+
+// A shell's terminal is not the guest's: it could type there (TIOCSTI).
+func TestTerminalIsLeft(t *testing.T) {
+	ptmx, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ptmx.Close()
+	if err := unix.IoctlSetPointerInt(int(ptmx.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(ptmx.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tty.Close()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The shell leads the session; what it starts shows itself, then waits.
+	cmd := exec.Command("sh", "-c", `cat /proc/self/stat; "$0" cat; :`, self)
+	cmd.Env = []string{again + "=" + machine(t), "PATH=/usr/bin:/bin"}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	lines := bufio.NewScanner(ptmx)
+	if !lines.Scan() || terminalOf(t, lines.Text()) == "0" {
+		t.Fatalf("the shell's own child has no terminal: %q", lines.Text())
+	}
+	if _, err := ptmx.Write([]byte("ready\n")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the echo, and cat in the jail
+		if !lines.Scan() || strings.TrimSpace(lines.Text()) != "ready" {
+			t.Fatalf("got %q", lines.Text())
+		}
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", cmd.Process.Pid, cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stat, err := os.ReadFile("/proc/" + strings.TrimSpace(string(children)) + "/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := terminalOf(t, string(stat)); got != "0" {
+		t.Errorf("the guest has the controlling terminal %s", got)
+	}
+}
+
+// terminalOf is the field tty_nr of /proc/PID/stat.
+func terminalOf(t *testing.T, stat string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(stat, ") ")
+	f := strings.Fields(rest)
+	if !found || len(f) < 5 {
+		t.Fatalf("no stat: %q", stat)
+	}
+	return f[4]
 }
 
 // The host sees no mount of the jail, and the jail no mount of the host.

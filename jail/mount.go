@@ -23,7 +23,13 @@ const (
 func tmpSize(mem settings.Size) settings.Size { return mem + tmpSlack }
 
 // build makes the room in a mount namespace of the thread's own and moves into
-// it. Until then the new root lies on /, in this namespace only.
+// it. Until then it lies on /, in this namespace only.
+//
+// The room is no root of the namespace, but a mount in an empty hall that is, and
+// entered by chroot: who is in a chroot can make no user namespace (EPERM; clone(2)),
+// in which he would have every capability over namespaces of his own, and with
+// them the parts of the host's kernel that are for root. There is no way back:
+// that takes a capability, or a descriptor from outside.
 func (j *Jail) build() error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("unshare mount namespace: %w", err)
@@ -33,20 +39,32 @@ func (j *Jail) build() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make / private: %w", err)
 	}
-	root, err := newMount("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, options{
-		"size": strconv.FormatInt(int64(rootSize), 10), "nr_inodes": strconv.Itoa(rootInodes), "mode": "755",
-	})
+	hall, err := newRoot()
 	if err != nil {
 		return err
 	}
-	defer unix.Close(root)
-	if err := moveMount(root, unix.AT_FDCWD, "/"); err != nil {
+	defer unix.Close(hall)
+	if err := moveMount(hall, unix.AT_FDCWD, "/"); err != nil {
 		return fmt.Errorf("mount the new root: %w", err)
 	}
-	if err := j.furnish(root); err != nil {
+	room, err := newRoot()
+	if err != nil {
 		return err
 	}
-	return pivot(root)
+	defer unix.Close(room)
+	if err := attach(room, hall, "room"); err != nil {
+		return err
+	}
+	if err := errors.Join(j.furnish(room), readOnly(hall, "/")); err != nil {
+		return err
+	}
+	return pivot(hall, room)
+}
+
+func newRoot() (int, error) {
+	return newMount("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, options{
+		"size": strconv.FormatInt(int64(rootSize), 10), "nr_inodes": strconv.Itoa(rootInodes), "mode": "755",
+	})
 }
 
 func (j *Jail) furnish(root int) error {
@@ -225,10 +243,11 @@ func readOnly(mount int, name string) error {
 	return nil
 }
 
-// pivot makes root the root. The old one comes to lie on it (pivot_root(2),
-// "."), and is taken off with all its mounts: none is left to go back to.
-func pivot(root int) error {
-	if err := unix.Fchdir(root); err != nil {
+// pivot makes hall the root. The old one comes to lie on it (pivot_root(2),
+// "."), and is taken off with all its mounts: none is left to go back to. Then it
+// enters the room.
+func pivot(hall, room int) error {
+	if err := unix.Fchdir(hall); err != nil {
 		return fmt.Errorf("chdir to the new root: %w", err)
 	}
 	if err := unix.PivotRoot(".", "."); err != nil {
@@ -236,6 +255,12 @@ func pivot(root int) error {
 	}
 	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
 		return fmt.Errorf("umount the old root: %w", err)
+	}
+	if err := unix.Fchdir(room); err != nil {
+		return fmt.Errorf("chdir to the room: %w", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return fmt.Errorf("chroot to the room: %w", err)
 	}
 	if err := unix.Chdir("/"); err != nil {
 		return fmt.Errorf("chdir /: %w", err)

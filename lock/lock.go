@@ -35,6 +35,9 @@ type Held struct {
 }
 
 func (h *Held) Error() string {
+	if h.PID <= 0 { // an open file description's lock (F_OFD_SETLK), or another pid namespace
+		return fmt.Sprintf("%s: held by a process that the lock does not name, %s", h.Path, h.Why)
+	}
 	return fmt.Sprintf("%s: held by process %d, %s", h.Path, h.PID, h.Why)
 }
 
@@ -46,7 +49,7 @@ func (h *Held) Temporary() bool { return true }
 func Open(dir *handle.Dir) (*os.File, error) {
 	name := dir.Join(Name)
 	how := unix.OpenHow{
-		Flags:   unix.O_RDWR | unix.O_CREAT | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
+		Flags:   access(dir) | unix.O_CREAT | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
 		Mode:    0o600,
 		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
 	}
@@ -66,6 +69,17 @@ func Open(dir *handle.Dir) (*os.File, error) {
 		return nil, err
 	}
 	return f, nil
+}
+
+// access: the guest's user inherits the descriptor, and could fill root's disc
+// through one that writes. Only NFS, where flock is a lock of fcntl's kind, takes
+// an exclusive lock on no other (flock(2)).
+func access(dir *handle.Dir) uint64 {
+	var fs unix.Statfs_t
+	if unix.Fstatfs(dir.Fd(), &fs) == nil && fs.Type == unix.NFS_SUPER_MAGIC {
+		return unix.O_RDWR
+	}
+	return unix.O_RDONLY
 }
 
 // own makes sure that the lock file is root's alone.

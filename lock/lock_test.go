@@ -91,6 +91,17 @@ func silent(t *testing.T) func(string) {
 	return func(s string) { t.Helper(); t.Errorf("said %q, want nothing", s) }
 }
 
+// Who inherits the lock can let it go, but not fill root's disc through it.
+func TestLockIsNotWritten(t *testing.T) {
+	_, f := openLock(t)
+	if _, err := f.Write([]byte("x")); !errors.Is(err, unix.EBADF) {
+		t.Errorf("write: got %v, want EBADF", err)
+	}
+	if err := unix.Ftruncate(int(f.Fd()), 1<<20); err == nil {
+		t.Error("it was made larger")
+	}
+}
+
 func TestTakeIsRefusedWhileAKernelLives(t *testing.T) {
 	_, f := openLock(t)
 	flock, _ := hold(t, f.Name(), guest)
@@ -177,6 +188,23 @@ func TestUnopened(t *testing.T) {
 	}
 	wantHeld(t, Unopened(f, false), cmd.Process.Pid)
 	wantHeld(t, Unopened(f, true), cmd.Process.Pid)
+}
+
+// The user can hold a disc by a lock that names no process.
+func TestUnopenedByNobody(t *testing.T) {
+	_, f := openLock(t)
+	g, err := os.OpenFile(f.Name(), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	if err := unix.FcntlFlock(g.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}); err != nil {
+		t.Fatal(err)
+	}
+	err = Unopened(f, false)
+	if err == nil || !strings.Contains(err.Error(), "by a process that the lock does not name") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestOpenRefuses(t *testing.T) {

@@ -30,7 +30,9 @@ const maxLibraries = 128
 //
 // The image may belong to a guest's user and name any file of the host. So each
 // must be root's, and nobody else able to replace it or a directory above it:
-// Path may be opened later without another look. Faults name the library.
+// Path may be opened later without another look. And what the calling thread
+// cannot read is refused: call it with that user's rights (handle.As), or it
+// shows him what lies in root's own directories. Faults name the library.
 func (p *Program) Libraries() ([]Library, error) {
 	if p.Interp == "" {
 		return nil, nil

@@ -1,6 +1,7 @@
 package program
 
 import (
+	"errors"
 	"os"
 	"path"
 	"path/filepath"
@@ -58,7 +59,7 @@ func dirs(by object) []string {
 // path means later too.
 func open(name string) (real string, p *Program, err error) {
 	if real, err = filepath.EvalSymlinks(name); err != nil {
-		return "", nil, err
+		return "", nil, unreadable(err)
 	}
 	if err := rooted(path.Dir(real)); err != nil {
 		return "", nil, err
@@ -81,7 +82,7 @@ func open(name string) (real string, p *Program, err error) {
 func inspect(f *handle.File) (*Program, error) {
 	r, err := f.Reopen(unix.O_RDONLY)
 	if err != nil {
-		return nil, err
+		return nil, unreadable(err)
 	}
 	defer r.Close()
 	p, err := Inspect(r, "library")
@@ -89,6 +90,14 @@ func inspect(f *handle.File) (*Program, error) {
 		err = fault.Permanent("is a program, not a library")
 	}
 	return p, about(f.Path, err)
+}
+
+// unreadable: permissions do not come by themselves.
+func unreadable(err error) error {
+	if errors.Is(err, unix.EACCES) {
+		return fault.Permanent("%w (its user must be able to read it)", err)
+	}
+	return err
 }
 
 // rooted checks a directory without links and all above it. In a sticky one

@@ -125,8 +125,9 @@ func (s *start) lockDisc(f *handle.File, readOnly bool) error {
 		file, err = f.Reopen(flags)
 		return err
 	})
-	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS) {
-		return fault.Permanent("%s: %s cannot %s it (%w; try: chown %s %s, or flags=r)", f.Path, s.m.User.Name, word, errors.Unwrap(err), s.m.User.Name, f.Path)
+	var refused *os.PathError
+	if errors.As(err, &refused) && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)) {
+		return fault.Permanent("%s: %s cannot %s it (%w; try: chown %s %s, or flags=r)", f.Path, s.m.User.Name, word, refused.Err, s.m.User.Name, f.Path)
 	}
 	if err != nil {
 		return err

@@ -53,7 +53,7 @@ type Examination struct {
 type Round struct {
 	host      *settings.Host
 	locks     lock.Census
-	libraries sync.Map // by the names that a kernel image has for them
+	libraries sync.Map // by user and the names that a kernel image has for them
 }
 
 // NewRound looks once through all processes for locks.

@@ -135,17 +135,19 @@ func claims(s *netsetup.State) string {
 	return strings.Join(parts, ", ")
 }
 
-// findLibraries is p.Libraries, in a round once for all images that name the same.
-func (s *start) findLibraries(p *program.Program) ([]program.Library, error) {
-	if s.seen == nil {
-		return p.Libraries()
+// findLibraries is p.Libraries with the rights of the guest's user, who may have
+// named any file of the host. In a round it is found once for all images of one
+// user that name the same.
+func (s *start) findLibraries(p *program.Program) (libs []program.Library, err error) {
+	u := s.m.User
+	key := fmt.Sprintf("%d %d %q %q %q %q", u.UID, u.GID, p.Interp, p.Needed, p.RunPath, p.RPath)
+	if s.seen != nil {
+		if libs, ok := s.seen.round.libraries.Load(key); ok {
+			return libs.([]program.Library), nil
+		}
 	}
-	key := fmt.Sprintf("%q %q %q %q", p.Interp, p.Needed, p.RunPath, p.RPath)
-	if libs, ok := s.seen.round.libraries.Load(key); ok {
-		return libs.([]program.Library), nil
-	}
-	libs, err := p.Libraries()
-	if err == nil {
+	err = handle.As(u.UID, u.GID, func() (err error) { libs, err = p.Libraries(); return err })
+	if err == nil && s.seen != nil {
 		s.seen.round.libraries.Store(key, libs)
 	}
 	return libs, err

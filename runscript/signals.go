@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -29,9 +30,26 @@ func catch(parent context.Context) *signals {
 		defer close(s.done)
 		for sig := range s.caught {
 			cancel(fmt.Errorf("%w (%v)", errStopped, sig))
+			go unlessRead(sig.(unix.Signal))
 		}
 	}()
 	return s
+}
+
+// unlessRead ends the program by the signal after all if nobody reads what it
+// says: it hangs in its next line then, and may hold the lock. Standard error
+// must have been full for a while: claims are given back in less.
+func unlessRead(sig unix.Signal) {
+	const look, patience = 50 * time.Millisecond, time.Second
+	for full := time.Duration(0); full < patience; full += look {
+		fds := []unix.PollFd{{Fd: 2, Events: unix.POLLOUT}}
+		if n, err := unix.Poll(fds, 0); err != nil || n > 0 {
+			full = 0
+		}
+		time.Sleep(look)
+	}
+	signal.Reset(sig)
+	unix.Kill(unix.Getpid(), sig)
 }
 
 // last stops catching and says whether anything was caught until then. What

@@ -100,6 +100,10 @@ func (s *start) openJail() (*handle.Dir, error) {
 	if err == nil && (!s.mayOwn(st.Uid) || st.Mode&0o002 != 0) {
 		err = fault.Permanent("%s: must be root's or %s's and no other's (try: chown %s %s; chmod o-w %s)", in.Path, s.m.User.Name, s.m.User.Name, in.Path, in.Path)
 	}
+	// What root makes in a jail of its own, or gives away, nobody may have renamed.
+	if err == nil && st.Uid == 0 && st.Mode&0o020 != 0 {
+		err = fault.Permanent("%s: is root's, and its group can change it (try: chmod g-w %s)", in.Path, in.Path)
+	}
 	if err != nil {
 		in.Close()
 		return nil, err
