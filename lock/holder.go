@@ -33,26 +33,29 @@ func Find(f *os.File) ([]Holder, error) {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return nil, fmt.Errorf("stat %s: %w", f.Name(), err)
 	}
-	proc, err := os.Open("/proc")
-	if err != nil {
-		return nil, err
-	}
-	defer proc.Close()
-	names, err := proc.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
 	var holders []Holder
-	for _, n := range names {
-		pid, err := strconv.Atoi(n)
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
+	err := eachProcess(func(pid int) {
 		if h, ok := holds(pid, &st); ok {
 			holders = append(holders, h)
 		}
+	})
+	return holders, err
+}
+
+// eachProcess calls do for every process but this one.
+func eachProcess(do func(pid int)) error {
+	proc, err := os.Open("/proc")
+	if err != nil {
+		return err
 	}
-	return holders, nil
+	defer proc.Close()
+	names, err := proc.Readdirnames(-1)
+	for _, n := range names {
+		if pid, err := strconv.Atoi(n); err == nil && pid != os.Getpid() {
+			do(pid)
+		}
+	}
+	return err
 }
 
 // holds looks through one process's descriptors. One that is gone meanwhile, or

@@ -48,6 +48,9 @@ func hold(t *testing.T, file string, uid int) (flock, child int) {
 	}
 	defer pid.Close()
 	cmd.ExtraFiles = []*os.File{pid}
+	// A kernel leads a session too. That keeps its number when it is dead, which a
+	// lock in a process namespace (a container) would else forget.
+	cmd.SysProcAttr = &unix.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

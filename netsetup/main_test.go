@@ -151,12 +151,13 @@ func (w world) plan(t *testing.T, m *settings.Machine) (lines []string) {
 }
 
 // snapshot is all that Up can change for a machine, without numbers that differ
-// from run to run.
+// from run to run, and without the kernel's own link-local addresses, which come
+// when it pleases.
 func (w world) snapshot(t *testing.T) string {
 	t.Helper()
 	return w.host.sh(`ip -d link | sed -E 's/^[0-9]+: //; s/(link-netnsid|portid|gso_max|tso_max|gro_max).*//; s/@if[0-9]+//'
-		ip addr | sed -E 's/^[0-9]+: //; s/@if[0-9]+//' | grep inet || true
-		ip route; ip -6 route | sort; ip neigh show proxy; ip -6 neigh show proxy`)
+		ip addr | sed -E 's/^[0-9]+: //; s/@if[0-9]+//' | grep inet | grep -v fe80: || true
+		ip route; ip -6 route | grep -v ^fe80: | sort; ip neigh show proxy; ip -6 neigh show proxy`)
 }
 
 // switches are the values of the sysctls that Up sets.

@@ -43,6 +43,10 @@ func TestBadInput(t *testing.T) {
 		{"no external interface", 111, "nosuch0", func(l *lab.Lab, m *lab.Machine) { l.SetHost("external", "nosuch0") }},
 		{"external without carrier", 111, "ext0", noCarrier},
 		{"no tun device", 100, "/dev/net/tun", on("mount -t tmpfs none /dev/net")},
+		{"tracing forbidden", 100, "kernel.yama.ptrace_scope is 2", on(`
+			mount -t tmpfs none /proc/sys/kernel
+			mkdir /proc/sys/kernel/yama
+			echo 2 >/proc/sys/kernel/yama/ptrace_scope`)},
 		{"address answers", 111, address, func(l *lab.Lab, m *lab.Machine) {
 			l.MustOther("ip", "addr", "add", address+"/32", "dev", "lo")
 		}},
@@ -130,10 +134,16 @@ func TestOutputClosed(t *testing.T) {
 
 func refused(t *testing.T, r lab.Result, code int, want string) {
 	t.Helper()
+	refusedBy(t, "uml-run", r, code, want)
+}
+
+// refusedBy: one line, on standard error only, and the code.
+func refusedBy(t *testing.T, prog string, r lab.Result, code int, want string) {
+	t.Helper()
 	if r.Code != code {
 		t.Errorf("exit %d, want %d", r.Code, code)
 	}
-	if !strings.HasPrefix(r.Err, "uml-run: fatal: ") || strings.Count(r.Err, "\n") != 1 || !strings.Contains(r.Err, want) {
+	if !strings.HasPrefix(r.Err, prog+": fatal: ") || strings.Count(r.Err, "\n") != 1 || !strings.Contains(r.Err, want) {
 		t.Errorf("said\n%swant one line with %q", r.Err, want)
 	}
 	if r.Out != "" {

@@ -27,7 +27,8 @@ mount -t tmpfs dev "$root/dev"
 for d in null zero full random urandom tty; do
 	cp -a "/dev/$d" "$root/dev/"
 done
-mkdir "$root/dev/shm" "$root/dev/pts"
+mkdir "$root/dev/shm" "$root/dev/pts" "$root/dev/net"
+mknod -m 666 "$root/dev/net/tun" c 10 200
 ln -s /proc/self/fd "$root/dev/fd"
 cd "$root"
 pivot_root . mnt
@@ -35,5 +36,6 @@ umount -l mnt
 cd /root/uml
 PATH=/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
+unset TMPDIR
 make demo
 make test

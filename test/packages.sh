@@ -14,6 +14,8 @@ want e2fsprogs mkfs.ext4
 want iproute2 ip
 want iptables iptables
 want iputils-ping ping
+want arping arping
+want tcpdump tcpdump
 want procps ps
 want tree tree
 want util-linux nsenter

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"uml/test/lab"
 )
 
@@ -24,34 +26,33 @@ func main() {
 
 func story(t lab.TB, keep bool) {
 	l := lab.New(t)
-	show := func(title string, args ...string) {
-		fmt.Printf("\n\033[1m# %s\033[0m\n$ %s\n", title, strings.ReplaceAll(strings.Join(args, " "), l.Dir, ""))
-		r := l.Run(args...)
-		fmt.Print(strings.ReplaceAll(r.Out+r.Err, l.Dir, ""))
+	show := func(title, line string) {
+		say(title)
+		fmt.Println("$ " + line)
+		r := l.Run("bash", "-c", shown(l).Replace(line))
+		tell(strings.ReplaceAll(r.Out+r.Err, l.Dir, ""))
 	}
 	fmt.Println("A host and, behind a router, another host: two network namespaces.")
 	m := l.Machine("alice", lab.Settings{"ip4": address})
 
-	show("A guest is a directory", "tree", "-pugsh", "--noreport", m.Dir)
-	show("All that is set; the rest are defaults", "grep", "-r", "", filepath.Join(m.Dir, "settings"))
-	if _, err := os.Stat(filepath.Join(l.Bin, "uml-check")); err == nil {
-		show("May it start?", "uml-check", m.Name)
-	}
+	show("A guest is a directory", "tree -pugsh --noreport /machines/alice")
+	show("All that is set; the rest are defaults", "grep -H . /machines/alice/settings/*")
+	show("May it start?", "uml-check alice")
 
-	say("Linked into the service directory, it starts under supervise, and its console is the log")
+	say("Linked into the service directory, it starts. Its console is the log:")
 	m.Activate()
 	pid := m.WaitUp(0)
 	m.WaitLog("guest up")
-	fmt.Print(ends(m.Log()))
+	tell(ends(m.Log()))
 
-	fmt.Println("\nThe other host asks the guest:")
-	fmt.Print(l.MustOther("ping", "-n", "-c2", "-i0.2", address))
-	show("What supervise watches is the guest's kernel itself", "svstat", filepath.Join(l.Service, "uml-alice"))
+	say("The other host asks the guest")
+	tell(l.MustOther("ping", "-n", "-c2", "-i0.2", address))
+	show("What supervise watches is the guest's kernel itself", "svstat /service/uml-alice")
 	id := strconv.Itoa(pid)
-	show("It runs as its user, without any capability", "grep", "-E", "^(Name|Uid|Gid|Groups|Cap...|NoNewPrivs):", "/proc/"+id+"/status")
-	show("Its root, as the host sees it", "ls", "-l", "/proc/"+id+"/root/", "/proc/"+id+"/root/dev")
-	show("Its mounts: none of them is the host's", "cut", "-d ", "-f2,3,4", "/proc/"+id+"/mounts")
-	show("The network that it was given", "sh", "-c", "ip route show dev tap_alice; ip neigh show proxy")
+	show("It runs as its user, without any capability", "grep -E '^(Name|Uid|Gid|Groups|Cap|NoNew)' /proc/"+id+"/status")
+	show("Its root, as the host sees it", "cd /proc/"+id+"/root; ls -l . dev")
+	show("Its mounts; none of them is seen outside", "cut -d' ' -f2-4 /proc/"+id+"/mounts | sed 's/,relatime.*//'")
+	show("The network that it was given", "ip route show dev tap_alice; ip neigh show proxy")
 	if keep {
 		leave(l, m)
 		return
@@ -60,14 +61,14 @@ func story(t lab.TB, keep bool) {
 	say("Its kernel is killed, as a crash would")
 	l.Kill(pid, syscall.SIGKILL)
 	m.WaitUp(pid)
-	fmt.Print(own(m.Log()))
-	show("It came back by itself, another process", "svstat", filepath.Join(l.Service, "uml-alice"))
+	tell(own(m.Log()))
+	show("It came back by itself, another process", "svstat /service/uml-alice")
 
 	say("The end: svc -d")
 	m.Svc("-d")
 	m.WaitDown()
 	m.Svc("-x")
-	show("Nothing of it runs", "ps", "-e", "-o", "user,pid,args")
+	show("Nothing of it runs", "ps -e -o user,pid,args")
 	if mounts := l.Must("cat", "/proc/mounts"); !strings.Contains(mounts, "/uml ") {
 		fmt.Println("Nothing of it is mounted.")
 	}
@@ -77,7 +78,40 @@ func story(t lab.TB, keep bool) {
 	}
 }
 
-func say(title string) { fmt.Printf("\n\033[1m# %s\033[0m\n", title) }
+// shown puts the lab's directory before paths that are told as on a host.
+func shown(l *lab.Lab) *strings.Replacer {
+	return strings.NewReplacer(" /machines", " "+l.Machines, " /service", " "+l.Service)
+}
+
+func say(title string) {
+	if terminal() {
+		title = "\033[1m" + title + "\033[0m"
+	}
+	fmt.Printf("\n# %s\n", title)
+}
+
+func terminal() bool {
+	_, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
+	return err == nil && os.Getenv("NO_COLOR") == ""
+}
+
+// width is a terminal's; longer lines go on indented.
+const width = 80
+
+func tell(text string) {
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, " \n")
+		for len([]rune(line)) >= width {
+			cut := strings.LastIndex(line[:width-1], " ")
+			if cut <= 10 {
+				break
+			}
+			fmt.Println(line[:cut])
+			line = "      " + line[cut+1:]
+		}
+		fmt.Println(line)
+	}
+}
 
 // ends is a long log without its middle.
 func ends(log string) string {
@@ -101,7 +135,7 @@ func own(log string) string {
 
 func leave(l *lab.Lab, m *lab.Machine) {
 	l.Keep()
-	shell := append(l.Enter(m.Dir), "env", "UML_MACHINES="+l.Machines, "UML_HOST_SETTINGS="+l.HostSettings, "PATH="+l.Bin+":"+os.Getenv("PATH"), "bash")
+	shell := append(l.Enter(m.Dir), "env", "UML_MACHINES="+l.Machines, "UML_HOST_SETTINGS="+l.HostSettings, "PATH="+l.Bin+":$PATH", "bash")
 	fmt.Printf(`
 The lab goes on. A shell on its host:
   %s

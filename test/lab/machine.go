@@ -130,8 +130,9 @@ func (m *Machine) Unset(name string) {
 func (m *Machine) service() string { return filepath.Join(m.l.Service, "uml-"+m.Name) }
 
 // Activate links the machine into the service directory and supervises it as
-// svscan does, with the output kept for Log.
-func (m *Machine) Activate() {
+// svscan does, with the output kept for Log. A command before it is one that
+// starts the command after it.
+func (m *Machine) Activate(before ...string) {
 	m.l.t.Helper()
 	if err := os.Symlink(m.Dir, m.service()); err != nil {
 		m.l.t.Fatalf("lab: %v", err)
@@ -141,7 +142,7 @@ func (m *Machine) Activate() {
 		m.l.t.Fatalf("lab: %v", err)
 	}
 	defer log.Close()
-	supervise := m.l.daemon(m.l.Service, "supervise", filepath.Base(m.service()))
+	supervise := m.l.daemon(m.l.Service, append(before, "supervise", filepath.Base(m.service()))...)
 	supervise.Stdout, supervise.Stderr = log, log
 	if err := supervise.Start(); err != nil {
 		m.l.t.Fatalf("lab: %v", err)

@@ -1,0 +1,130 @@
+package test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// list runs go list in the module's root.
+func list(t *testing.T, args ...string) []string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "go", append([]string{"list"}, args...)...)
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list %s: %v", strings.Join(args, " "), err)
+	}
+	return strings.Fields(string(out))
+}
+
+// The layout of docs/design.md: who may know of whom, however indirectly.
+func TestLayout(t *testing.T) {
+	t.Parallel()
+	own := func(names ...string) (packages []string) {
+		for _, n := range names {
+			packages = append(packages, "uml/"+n)
+		}
+		return packages
+	}
+	low := own("fault", "handle", "settings")
+	for name, may := range map[string][]string{
+		"fault":    nil,
+		"handle":   own("fault"),
+		"settings": own("fault", "handle"),
+		"swap":     low,
+		"probe":    own("fault"),
+		"lock":     own("fault", "handle"),
+		"program":  own("fault", "handle"),
+		"kernel":   append(own("program"), low...),
+		"jail":     low, // never netsetup
+		"netsetup": low, // never jail
+		"cmdline":  low,
+	} {
+		for _, dep := range list(t, "-deps", "./"+name) {
+			if strings.HasPrefix(dep, "uml/") && dep != "uml/"+name && !slices.Contains(may, dep) {
+				t.Errorf("%s depends on %s", name, dep)
+			}
+		}
+	}
+	for _, main := range list(t, "./cmd/...") {
+		for _, dep := range list(t, "-f", `{{join .Imports "\n"}}`, main) {
+			may := slices.Contains([]string{"uml/cmdline", "uml/runscript", "uml/check", "uml/settings", "uml/fault", "github.com/urfave/cli/v2", "golang.org/x/sys/unix"}, dep)
+			if library := strings.Contains(dep, "."); !may && (library || strings.HasPrefix(dep, "uml/")) {
+				t.Errorf("%s imports %s", main, dep)
+			}
+		}
+	}
+}
+
+// No program of the suite starts a process, but for the child of the SKAS trial.
+func TestStartsNoProcess(t *testing.T) {
+	t.Parallel()
+	starts := []string{"exec.Command", "exec.CommandContext", "exec.Cmd", "os.StartProcess", "syscall.StartProcess", "syscall.ForkExec", "unix.ForkExec"}
+	may := map[string]string{"runscript/skas.go": "syscall.ForkExec"}
+	seen := 0
+	for _, dir := range list(t, "-f", "{{.Dir}}", "./...") {
+		rel, err := filepath.Rel(filepath.Dir(abs(t, ".")), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rel == "test" || strings.HasPrefix(rel, "test/") {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") {
+				continue
+			}
+			seen++
+			name := path.Join(rel, filepath.Base(file))
+			for _, call := range selectors(t, file) {
+				if slices.Contains(starts, call) && may[name] != call {
+					t.Errorf("%s uses %s", name, call)
+				}
+				if strings.HasPrefix(call, "exec.") && call != "exec.LookPath" {
+					t.Errorf("%s uses %s", name, call)
+				}
+			}
+		}
+	}
+	if seen < 50 {
+		t.Errorf("only %d files were read", seen)
+	}
+}
+
+func abs(t *testing.T, name string) string {
+	t.Helper()
+	p, err := filepath.Abs(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// selectors are all x.Y of a file.
+func selectors(t *testing.T, file string) (all []string) {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := s.X.(*ast.Ident); ok {
+				all = append(all, x.Name+"."+s.Sel.Name)
+			}
+		}
+		return true
+	})
+	return all
+}
