@@ -115,7 +115,7 @@ func TestKilledTwentyTimes(t *testing.T) {
 		l.Wait("the next kernel", func() bool {
 			pid = m.PID()
 			exe, _ := os.Readlink(l.Proc(pid, "exe"))
-			return pid != old && exe == "/linux"
+			return pid != old && exe == "/room/linux"
 		})
 		switch i % 4 {
 		case 1:

@@ -27,7 +27,7 @@ func TestStopsAtAnyMoment(t *testing.T) {
 		return l.Must("sh", "-c", "{ ip route show proto 117; ip -6 route show proto 117; ip neigh show proxy; } | sed 's/ dead//; s/ linkdown//'")
 	}
 	// How long a start takes here and now, and what it claims.
-	_, took := stopped(t, l, m, `until [ "$(readlink /proc/$pid/exe)" = /linux ]; do :; done`)
+	_, took := stopped(t, l, m, `until [ "$(readlink /proc/$pid/exe)" = /room/linux ]; do :; done`)
 	whole := claims()
 
 	const starts = 60
