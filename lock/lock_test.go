@@ -134,6 +134,45 @@ func TestTakeSparesOthers(t *testing.T) {
 	}
 }
 
+// A kernel that let its lock go is still found, by where it runs and as whom.
+func TestAlone(t *testing.T) {
+	const user = guest + 7
+	for _, c := range []struct {
+		name   string
+		args   []string
+		jailed bool
+	}{
+		{"in our namespace", nil, false},
+		{"in a jail", []string{"unshare", "--mount"}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := Alone("m", user); err != nil {
+				t.Fatal(err)
+			}
+			args := append(c.args, "setpriv", fmt.Sprintf("--reuid=%d", user), "--clear-groups", "sh", "-c", "echo; exec sleep 100")
+			cmd := exec.Command(args[0], args[1:]...)
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { cmd.Process.Kill(); cmd.Wait() }()
+			if _, err := out.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+			err = Alone("m", user)
+			if want := fmt.Sprintf("m: is free, but process %d ", cmd.Process.Pid); c.jailed && (err == nil || !strings.HasPrefix(err.Error(), want)) {
+				t.Errorf("got %v, want %q", err, want)
+			}
+			if !c.jailed && err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestFindSeesOnlyThisFile(t *testing.T) {
 	_, f := openLock(t)
 	_, g := openLock(t)

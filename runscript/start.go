@@ -182,6 +182,9 @@ func (s *start) takeLock() error {
 	if err := lock.Take(f, s.m.User.UID, s.Say); err != nil {
 		return err
 	}
+	if err := lock.Alone(f.Name(), s.m.User.UID); err != nil {
+		return err
+	}
 	return lock.Still(s.dir, f)
 }
 
