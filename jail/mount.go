@@ -22,6 +22,10 @@ const (
 
 func tmpSize(mem settings.Size) settings.Size { return mem + tmpSlack }
 
+// Root is where a process of the host sees the jail's root, in /proc/PID/exe for
+// one: below the root of the jail's namespace.
+const Root = "/room"
+
 // build makes the room in a mount namespace of the thread's own and moves into
 // it. Until then it lies on /, in this namespace only.
 //
@@ -52,7 +56,7 @@ func (j *Jail) build() error {
 		return err
 	}
 	defer unix.Close(room)
-	if err := attach(room, hall, "room"); err != nil {
+	if err := attach(room, hall, Root[1:]); err != nil {
 		return err
 	}
 	if err := errors.Join(j.furnish(room), readOnly(hall, "/")); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"uml/fault"
 	"uml/handle"
+	"uml/jail"
 	"uml/lock"
 	"uml/netsetup"
 	"uml/program"
@@ -73,7 +74,12 @@ func (s *start) seeLock() error {
 // process gives itself is the guest's user's word.
 func isKernel(pid int) bool {
 	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	return err == nil && exe == "/"+kernelName
+	return err == nil && isKernelImage(exe)
+}
+
+// isKernelImage also knows an image that was replaced since the guest started.
+func isKernelImage(exe string) bool {
+	return strings.TrimSuffix(exe, " (deleted)") == jail.Root+"/"+kernelName
 }
 
 // seeDisc stands for the lock of a disc.

@@ -28,6 +28,12 @@ func TestHostileFiles(t *testing.T) {
 			return errors.Join(os.WriteFile(dir+"/swap", []byte("64M"), 0o644), os.Symlink("swap", dir+"/mem"))
 		}, "mem: is a symbolic link, not a regular file"},
 		{"link to itself", func(dir string) error { return os.Symlink("mem", dir+"/mem") }, "mem: is a symbolic link, not a regular file"},
+		{"another's", func(dir string) error {
+			return errors.Join(os.WriteFile(dir+"/mem", []byte("64M"), 0o644), os.Chown(dir+"/mem", 1, 0))
+		}, "mem: is not root's alone (try: chown root: @/settings/mem; chmod 644 @/settings/mem)"},
+		{"anybody's to write", func(dir string) error {
+			return errors.Join(os.WriteFile(dir+"/mem", []byte("64M"), 0o644), os.Chmod(dir+"/mem", 0o646))
+		}, "mem: is not root's alone (try: chown root: @/settings/mem; chmod 644 @/settings/mem)"},
 		{"1 GB", func(dir string) error {
 			return errors.Join(os.WriteFile(dir+"/mem", nil, 0o644), os.Truncate(dir+"/mem", 1<<30))
 		}, "mem: is 1073741824 bytes, a setting is at most 65536"},

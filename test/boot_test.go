@@ -25,7 +25,7 @@ func TestBoots(t *testing.T) {
 	m.Activate()
 	pid := m.WaitUp(0)
 	m.WaitLog("guest up")
-	if exe, err := os.Readlink(l.Proc(pid, "exe")); err != nil || exe != "/linux" {
+	if exe, err := os.Readlink(l.Proc(pid, "exe")); err != nil || exe != "/room/linux" {
 		t.Errorf("supervise watches %q, %v; want the kernel itself", exe, err)
 	}
 	if after := l.Must("cat", "/proc/1/mountinfo"); after != before {
