@@ -77,6 +77,14 @@ func settled(l *lab.Lab) string {
 	return rest.String()
 }
 
+// quiet waits until nothing of a guest that ended changes the host's state any
+// more: the kernel says a second later that the TAP has no carrier.
+func quiet(t *testing.T, l *lab.Lab, m *lab.Machine) {
+	t.Helper()
+	nothingRuns(t, l, m)
+	l.Wait("the TAP without carrier", func() bool { return strings.Contains(l.Must("ip", "route"), "linkdown") })
+}
+
 // kernel is the one guest kernel: of the guest's processes the one that no other
 // started.
 func kernel(t *testing.T, l *lab.Lab, m *lab.Machine) (pid int) {
