@@ -140,7 +140,7 @@ func TestChange(t *testing.T) {
 	l := newLab(t, "link set ext down")
 	up := time.AfterFunc(timeout/2, func() { l.ip("link set ext up") })
 	defer up.Stop()
-	if got, want := text(mustAsk(t, list("10.9.0.2"))), "10.9.0.2 answers ARP, ICMP echo from 10.9.0.2; "; got != want {
+	if got, want := text(askFor(t, second*9/5, "10.9.0.2")), "10.9.0.2 answers ARP, ICMP echo from 10.9.0.2; "; got != want {
 		t.Errorf("up in between: got %q, want %q", got, want)
 	}
 	l.ip("link add gone type veth peer name other", "link set gone up")

@@ -14,7 +14,7 @@ import (
 
 const (
 	timeout = 300 * time.Millisecond
-	late    = 100 * time.Millisecond // what a busy machine may add
+	late    = time.Second // what a busy machine may add
 )
 
 func mustAsk(t *testing.T, addrs []netip.Addr) Result {
@@ -188,7 +188,7 @@ func TestCancel(t *testing.T) {
 		defer timer.Stop()
 		start := time.Now()
 		_, err := Ask(ctx, "ext", list("10.9.1.1"), 10*time.Second)
-		if took := time.Since(start); err != errStop || took > after+50*time.Millisecond {
+		if took := time.Since(start); err != errStop || took > after+5*time.Second { // half of what it would wait
 			t.Errorf("ended after %v: got %v after %v", after, err, took)
 		}
 	}
@@ -266,7 +266,13 @@ func TestFilterIPv6(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(20 * time.Millisecond) // the first waits for neighbour discovery
+	// The good one is the last, so none of the others comes after it.
+	in := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		if n, err := unix.Poll(in, 10000); n > 0 || err != unix.EINTR {
+			break
+		}
+	}
 	var b [100]byte
 	n, from, err := unix.Recvfrom(fd, b[:], 0)
 	if err != nil {

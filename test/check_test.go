@@ -121,6 +121,7 @@ func TestCheckUp(t *testing.T) {
 
 	m.Svc("-d")
 	m.WaitDown()
+	quiet(t, l, m)
 	all = lines(t, l, fault.OK, "guest")
 	has(t, all, "network", check.OK, address+" published on ext0")
 	has(t, all, "addresses", check.Warn, "try: uml-net down "+m.Dir)

@@ -99,7 +99,7 @@ func TestUmlCheck(t *testing.T) {
 	check(0)
 	m.Svc("-d")
 	m.WaitDown()
-	nothingRuns(t, l, m)
+	quiet(t, l, m)
 
 	m.Set("colour", "red")
 	if got := check(100, "guest"); len(got) != 1 || got[0].Machine != "guest" || got[0].Check != "settings" || !strings.Contains(got[0].Text, "is not a setting") {
