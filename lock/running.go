@@ -30,7 +30,7 @@ func Alone(name string, uid int) error {
 	if err != nil || pid == 0 {
 		return err
 	}
-	return fault.Temporary("%s: is free, but process %d runs in a jail as this machine's user (end it)", name, pid)
+	return fault.Temporary("%s: is free, but process %d runs in a jail as this machine's user: another machine's guest, or one that let its lock go (end it)", name, pid)
 }
 
 // jailed is a process of uid in another mount namespace than ours; 0: none.

@@ -12,6 +12,7 @@ import (
 	"uml/fault"
 	"uml/handle"
 	"uml/jail"
+	"uml/lock"
 	"uml/program"
 )
 
@@ -31,6 +32,9 @@ func Command(ctx context.Context, o Options, argv []string) error {
 		return err
 	}
 	if err := s.structure(); err != nil {
+		return err
+	}
+	if err := lock.Alone(s.dir.Join(lock.Name), s.m.User.UID); err != nil {
 		return err
 	}
 	file, err := s.bringCommand(argv[0])

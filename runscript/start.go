@@ -139,6 +139,10 @@ func (s *start) run(ctx context.Context, last func() error) error {
 	if s.DryRun {
 		return s.planRest()
 	}
+	// Not sooner: an account that another machine's TAP serves is a fault that lasts.
+	if err := lock.Alone(s.dir.Join(lock.Name), s.m.User.UID); err != nil {
+		return err
+	}
 	if err := netsetup.Up(ctx, s.m, s.host); err != nil {
 		return errors.Join(err, s.release())
 	}
@@ -180,9 +184,6 @@ func (s *start) takeLock() error {
 	}
 	s.keep = append(s.keep, f)
 	if err := lock.Take(f, s.m.User.UID, s.Say); err != nil {
-		return err
-	}
-	if err := lock.Alone(f.Name(), s.m.User.UID); err != nil {
 		return err
 	}
 	return lock.Still(s.dir, f)

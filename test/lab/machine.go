@@ -216,14 +216,20 @@ func (m *Machine) Tell(line string) {
 }
 
 // Guest has the guest's shell run a line, sent from the other host, and returns
-// what it printed.
-func (m *Machine) Guest(line string) string {
+// what it printed. A guest answers pings a moment before its shell listens: until
+// then the connection is refused, and tried again.
+func (m *Machine) Guest(line string) (out string) {
 	m.l.t.Helper()
-	ctx, cancel := context.WithTimeout(m.l.t.Context(), Patience)
-	defer cancel()
-	cmd := m.l.Cmd(ctx, "/", "ip", "netns", "exec", "other", "busybox", "nc", m.IP4, shellPort)
-	cmd.Stdin = strings.NewReader(line + "\n")
-	return m.l.finish(cmd).Out
+	m.l.Wait("a shell in "+m.Name, func() bool {
+		ctx, cancel := context.WithTimeout(m.l.t.Context(), Patience)
+		defer cancel()
+		cmd := m.l.Cmd(ctx, "/", "ip", "netns", "exec", "other", "busybox", "nc", m.IP4, shellPort)
+		cmd.Stdin = strings.NewReader(line + "\n")
+		r := m.l.finish(cmd)
+		out = r.Out
+		return r.Code == 0 || out != ""
+	})
+	return out
 }
 
 // Run runs a command on the host in the machine's directory.
