@@ -29,6 +29,8 @@ for d in null zero full random urandom tty; do
 done
 mkdir "$root/dev/shm" "$root/dev/pts" "$root/dev/net"
 mknod -m 666 "$root/dev/net/tun" c 10 200
+mount -t devpts -o newinstance,ptmxmode=666 devpts "$root/dev/pts"
+ln -s pts/ptmx "$root/dev/ptmx"
 ln -s /proc/self/fd "$root/dev/fd"
 cd "$root"
 pivot_root . mnt
