@@ -193,3 +193,21 @@ func TestAccountOfAnother(t *testing.T) {
 	refused(t, two.Run("uml-run"), 100, "two machines never share an account")
 	same(t, before, settled(l))
 }
+
+// A lock file that was deleted proves nothing: the disc's lock refuses the start,
+// and the guest that runs loses nothing of its network to it.
+func TestLockDeleted(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := guest(l)
+	m.Activate()
+	pid := m.WaitUp(0)
+	l.Must("rm", m.Dir+"/lock")
+	before := l.Must("sh", "-c", "ip route; ip neigh show proxy")
+	r := m.Run("uml-run")
+	refused(t, r, 111, "jail/ubd0: held by process ")
+	same(t, before, l.Must("sh", "-c", "ip route; ip neigh show proxy"))
+	if !l.Ping(address) {
+		t.Errorf("the guest, process %d, is cut off", pid)
+	}
+}
