@@ -211,3 +211,19 @@ func TestLockDeleted(t *testing.T) {
 		t.Errorf("the guest, process %d, is cut off", pid)
 	}
 }
+
+// A kernel that let its inherited lock go keeps a second one out all the same.
+func TestLockLetGo(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := guest(l)
+	l.Must("sh", "-c", fmt.Sprintf("unshare --mount setpriv --reuid=%d --clear-groups sleep 1000 >/dev/null 2>&1 </dev/null & "+
+		"until grep -q '^Uid:.%d' /proc/$!/status; do sleep 0.1; done", m.UID, m.UID))
+	before := l.Must("sh", "-c", "ip route; ip neigh show proxy")
+	refused(t, m.Run("uml-run"), 111, "lock: is free, but process ")
+	r := m.Run("uml-jail", "--", "/bin/busybox", "true")
+	if r.Code != 111 || !strings.HasPrefix(r.Err, "uml-jail: fatal: lock: is free, but process ") {
+		t.Errorf("uml-jail: exit %d, said %q", r.Code, r.Err)
+	}
+	same(t, before, l.Must("sh", "-c", "ip route; ip neigh show proxy"))
+}
