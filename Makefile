@@ -6,7 +6,7 @@ export UML_BIN = $(BIN)
 # The race detector needs cgo and a C compiler; without them the tests run without it.
 RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null && echo -race)
 
-.PHONY: build test demo bench bare packages install clean
+.PHONY: build test proof demo bench bare packages install clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -17,6 +17,10 @@ test: packages build
 	go vet ./...
 	go test -count=1 $(RACE) $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/test$$')
 	go test -count=1 -timeout 20m -parallel 4 ./test # a guest waits more than it computes
+
+# Half an hour. A failure says its seed; UML_ROUNDS and UML_SEED are taken from the environment.
+proof: packages build
+	UML_ROUNDS=$${UML_ROUNDS:-500} go test -count=1 -v -timeout 4h -run '^TestRounds$$' ./test
 
 demo: packages build
 	@go run ./test/demo $(if $(KEEP),-keep)

@@ -243,4 +243,3 @@ func (s *start) enterRoom() error {
 	}
 	return s.room.Enter()
 }
-
