@@ -77,18 +77,18 @@ func TestTransport(t *testing.T) {
 	}
 }
 
-// stream: the guest takes 16 MB from the other host. A device that cannot take the
+// stream: the guest takes 4 MB from the other host. A device that cannot take the
 // large frames which it asked its host for gets 30 KB a second.
 func stream(t *testing.T, l *lab.Lab, m *lab.Machine) {
 	t.Helper()
-	const size = 16 << 20
+	const size = 4 << 20
 	server := l.Cmd(t.Context(), "/", "ip", "netns", "exec", "other", "busybox", "nc", "-ll", "-p", "9", "-e", "head", "-c", fmt.Sprint(size), "/dev/zero")
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
 	defer server.Wait()
 	defer server.Process.Kill()
-	l.Wait("16 MB in the guest", func() bool {
+	l.Wait("4 MB in the guest", func() bool {
 		return m.Guest("timeout 30 nc "+lab.OtherIP4+" 9 </dev/null | wc -c") == fmt.Sprintln(size)
 	})
 }
