@@ -51,6 +51,7 @@ type start struct {
 	noUml bool         // uml/ is still to be made
 	keep  []*os.File   // locks, which the kernel inherits
 	read  *os.File     // the kernel image
+	tap   *os.File     // the TAP that the kernel inherits, if it does
 	args  []string     // of the kernel
 	up    []string     // of a dry run: what Up would do
 }
@@ -81,6 +82,9 @@ func (s *start) close() {
 	}
 	if s.read != nil {
 		s.read.Close()
+	}
+	if s.tap != nil {
+		s.tap.Close()
 	}
 	s.dir.Close()
 	for i := len(s.keep) - 1; i >= 0; i-- {
@@ -132,6 +136,9 @@ func (s *start) run(ctx context.Context, last func() error) error {
 	if err := s.takeLock(); err != nil {
 		return err
 	}
+	if err := s.openTUN(); err != nil {
+		return err
+	}
 	if err := s.checks(ctx); err != nil {
 		return err
 	}
@@ -145,7 +152,10 @@ func (s *start) run(ctx context.Context, last func() error) error {
 	if err := netsetup.Up(ctx, s.m, s.host); err != nil {
 		return errors.Join(err, s.release())
 	}
-	err := s.enter(last)
+	err := s.attachTAP()
+	if err == nil {
+		err = s.enter(last)
+	}
 	return errors.Join(err, s.releaseElsewhere())
 }
 
