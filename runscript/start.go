@@ -26,7 +26,6 @@ import (
 	"uml/fault"
 	"uml/handle"
 	"uml/jail"
-	"uml/lock"
 	"uml/netsetup"
 	"uml/probe"
 	"uml/settings"
@@ -146,8 +145,8 @@ func (s *start) run(ctx context.Context, last func() error) error {
 	if s.DryRun {
 		return s.planRest()
 	}
-	// Not sooner: an account that another machine's TAP serves is a fault that lasts.
-	if err := lock.Alone(s.dir.Join(lock.Name), s.m.User.UID); err != nil {
+	// Once more: a second start may have come as far, if the lock file was deleted.
+	if err := s.alone(); err != nil {
 		return err
 	}
 	if err := netsetup.Up(ctx, s.m, s.host); err != nil {
@@ -180,23 +179,6 @@ func (s *start) checks(ctx context.Context) error {
 		return err
 	}
 	return <-silent
-}
-
-// takeLock is step 3. Holding it proves that the guest is down.
-func (s *start) takeLock() error {
-	s.plan("lock", "%s", s.dir.Join(lock.Name))
-	if s.DryRun {
-		return nil
-	}
-	f, err := lock.Open(s.dir)
-	if err != nil {
-		return err
-	}
-	s.keep = append(s.keep, f)
-	if err := lock.Take(f, s.m.User.UID, s.Say); err != nil {
-		return err
-	}
-	return lock.Still(s.dir, f)
 }
 
 // addresses is step 6: nothing of the machine's last run may stand when the
@@ -262,7 +244,7 @@ func (s *start) enter(last func() error) error {
 	if err := s.enterRoom(); err != nil {
 		return err
 	}
-	return s.room.Exec("/"+kernelName, s.args, last)
+	return s.exec("/"+kernelName, s.args, last)
 }
 
 func (s *start) enterRoom() error {
@@ -271,3 +253,4 @@ func (s *start) enterRoom() error {
 	}
 	return s.room.Enter()
 }
+
