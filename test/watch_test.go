@@ -122,7 +122,7 @@ func (w *watch) look(pid int) {
 	for _, other := range w.writers() {
 		if !slices.Contains(w.ancestors(other), opener) && !w.ending(other) {
 			name, _ := os.Readlink(w.l.Proc(other, "exe"))
-			w.say("process %d (%s) opens the disc that process %d (%s) has open for writing", opener, exe, other, name)
+			w.say("process %d (%s) opens the disc that process %d (%s) has open for writing\n%s", opener, exe, other, name, w.processes())
 		}
 	}
 }
@@ -158,6 +158,19 @@ func (w *watch) writers() (pids []int) {
 		}
 	}
 	return pids
+}
+
+// processes is what runs, for a failure's message.
+func (w *watch) processes() string {
+	var all strings.Builder
+	names, _ := filepath.Glob(fmt.Sprintf("/proc/%d/root/proc/[0-9]*", w.l.PID))
+	for _, name := range names {
+		pid, _ := strconv.Atoi(filepath.Base(name))
+		s := w.l.Status(pid)
+		exe, _ := os.Readlink(filepath.Join(name, "exe"))
+		fmt.Fprintf(&all, "%6d parent %s, traced by %s, uid %s, %s: %s\n", pid, s["PPid"], s["TracerPid"], s["Uid"], s["State"], exe)
+	}
+	return all.String()
 }
 
 func (w *watch) ancestors(pid int) (all []int) {
