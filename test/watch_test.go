@@ -112,7 +112,8 @@ func (w *watch) answer() error {
 	return nil
 }
 
-// look judges one opening. pid is the opener's out here; it waits for us.
+// look judges one opening. pid is the opener's out here; it waits for us. One that
+// is killed meanwhile gets no file, and its children have another parent.
 func (w *watch) look(pid int) {
 	exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 	opener := w.inside(pid)
@@ -120,7 +121,7 @@ func (w *watch) look(pid int) {
 	w.opens[filepath.Base(exe)]++
 	w.mu.Unlock()
 	for _, other := range w.writers() {
-		if !slices.Contains(w.ancestors(other), opener) && !w.ending(other) {
+		if !slices.Contains(w.ancestors(other), opener) && !w.ending(other) && !w.ending(opener) {
 			name, _ := os.Readlink(w.l.Proc(other, "exe"))
 			w.say("process %d (%s) opens the disc that process %d (%s) has open for writing\n%s", opener, exe, other, name, w.processes())
 		}
