@@ -145,7 +145,7 @@ func parseSeccomp(s string) (Seccomp, error) {
 			return v, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is nothing that is done about a system call (try on, kill, log or off)", s)
+	return 0, fmt.Errorf("%q is no way to filter system calls (try on, kill, log or off)", s)
 }
 
 // A Disc is one of the guest's block devices.
