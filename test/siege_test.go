@@ -79,8 +79,6 @@ func besiege(t *testing.T, seed uint64) *siege {
 func (s *siege) round(i int, end string) {
 	s.t.Helper()
 	s.did["rounds: "+end]++
-	began := time.Now()
-	defer func() { s.t.Logf("round %d, %s: %v", i, end, time.Since(began).Round(time.Millisecond)) }()
 	one := s.both[s.random.IntN(2)]
 	switch end {
 	case "TERM", "KILL":
@@ -211,6 +209,7 @@ func (s *siege) inOrder() {
 	for _, other := range s.both {
 		if other != m {
 			other.Svc("-d")
+			other.WaitDown()
 		}
 	}
 	m.Svc("-o")
