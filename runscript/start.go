@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"runtime"
 
@@ -192,9 +191,8 @@ func (s *start) addresses(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ask := s.asked()
 	if s.DryRun {
-		return s.planAddresses(external.Name, ask)
+		return s.planAddresses(external.Name)
 	}
 	if err := s.release(); err != nil {
 		return err
@@ -202,24 +200,11 @@ func (s *start) addresses(ctx context.Context) error {
 	if err := netsetup.Foreign(s.m, s.host); err != nil {
 		return err
 	}
-	return s.ask(ctx, external.Name, ask)
+	return s.ask(ctx, external)
 }
 
-// asked are the addresses that must be silent: each IPv4 address, ::2 of each
-// prefix, and in the /64 on the link the one that the guest makes for itself.
-func (s *start) asked() []netip.Addr {
-	all := s.m.Addresses4()
-	for i, p := range s.m.IP6 {
-		all = append(all, settings.Router(p))
-		if i == 0 {
-			all = append(all, s.m.Autoconfigured(p))
-		}
-	}
-	return all
-}
-
-func (s *start) ask(ctx context.Context, external string, addresses []netip.Addr) error {
-	result, err := probe.Ask(ctx, external, addresses, s.host.PingTimeout)
+func (s *start) ask(ctx context.Context, external *netsetup.Interface) error {
+	result, err := probe.Ask(ctx, external.Name, Probed(s.m), s.host.PingTimeout)
 	if err != nil {
 		return err
 	}
