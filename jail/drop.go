@@ -59,8 +59,9 @@ const (
 // package's setuid and setgroups change every thread of the program, and the
 // others must stay able to take claims back.
 func (j *Jail) drop() error {
-	// A session keyring of its own; a kernel without keys has nothing to leak.
-	unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
+	if err := leaveKeys(); err != nil {
+		return err
+	}
 	if err := dropBounding(); err != nil {
 		return err
 	}
@@ -92,6 +93,17 @@ func (j *Jail) drop() error {
 		return fmt.Errorf("no_new_privs: %w", err)
 	}
 	return j.verify()
+}
+
+// leaveKeys gives the process a session keyring of its own. Where there are no keys
+// (ENOSYS), or a container's filter denies them to all its processes (EPERM), there
+// is nothing to leak.
+func leaveKeys() error {
+	_, _, e := unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
+	if e != 0 && e != unix.ENOSYS && e != unix.EPERM {
+		return fmt.Errorf("leave the session's keys: %w", e)
+	}
+	return nil
 }
 
 func dropBounding() error {
