@@ -137,8 +137,11 @@ func (j *Jail) verify() error {
 	r, e, s := unix.Getresuid()
 	gr, ge, gs := unix.Getresgid()
 	groups, err := unix.Getgroups()
+	if err != nil {
+		return fmt.Errorf("getgroups: %w", err)
+	}
 	uid, gid := j.Account.UID, j.Account.GID
-	if err != nil || caps != [2]unix.CapUserData{} || len(groups) != 0 ||
+	if caps != [2]unix.CapUserData{} || len(groups) != 0 ||
 		r != uid || e != uid || s != uid || gr != gid || ge != gid || gs != gid {
 		return fmt.Errorf("privileges are not gone: users %d %d %d, groups %d %d %d %v, capabilities %v", r, e, s, gr, ge, gs, groups, caps)
 	}

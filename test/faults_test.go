@@ -216,7 +216,7 @@ func (v *victim) try(t *testing.T, f failure) (how string) {
 			t.Errorf("%v: it became another:\n%s", f, difference(v.whole, became))
 		}
 	case how == "refused":
-		if !strings.Contains("\n"+said, "\numl-run: fatal: ") || f.errno != 0 && !strings.Contains(said, f.errno.Error()) && !ofRuntime(f.point) {
+		if !strings.Contains("\n"+said, "\numl-run: fatal: ") || code(r) == 111 && f.errno != 0 && !strings.Contains(said, f.errno.Error()) && !ofRuntime(f.point) {
 			t.Errorf("%v: it said %q", f, said)
 		}
 		v.judge(t, f, before, false)
