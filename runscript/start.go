@@ -42,17 +42,18 @@ type Options struct {
 // A start is one machine's way from its settings to its kernel.
 type start struct {
 	Options
-	dir   *handle.Dir
-	m     *settings.Machine
-	host  *settings.Host
-	room  *jail.Jail
-	seen  *Examination // nil but for Examine
-	noUml bool         // uml/ is still to be made
-	keep  []*os.File   // locks, which the kernel inherits
-	read  *os.File     // the kernel image
-	tap   *os.File     // the TAP that the kernel inherits, if it does
-	args  []string     // of the kernel
-	up    []string     // of a dry run: what Up would do
+	dir     *handle.Dir
+	m       *settings.Machine
+	host    *settings.Host
+	room    *jail.Jail
+	seen    *Examination // nil but for Examine
+	noUml   bool         // uml/ is still to be made
+	madeUml bool         // and was
+	keep    []*os.File   // locks, which the kernel inherits
+	read    *os.File     // the kernel image
+	tap     *os.File     // the TAP that the kernel inherits, if it does
+	args    []string     // of the kernel
+	up      []string     // of a dry run: what Up would do
 }
 
 // open reads the settings (step 1), the host's and the machine's, and reports
@@ -155,7 +156,7 @@ func (s *start) run(ctx context.Context, last func() error) error {
 	if err == nil {
 		err = s.enter(last)
 	}
-	return errors.Join(err, s.releaseElsewhere())
+	return errors.Join(err, s.elsewhere(func() error { return errors.Join(s.release(), s.unmakeUml()) }))
 }
 
 // checks is steps 4 to 6. The structure comes first, and with it the locks of the
@@ -213,13 +214,13 @@ func (s *start) ask(ctx context.Context, external *netsetup.Interface) error {
 
 func (s *start) release() error { return netsetup.Release(s.m, s.host) }
 
-// releaseElsewhere takes the addresses back on another thread: this one may be
+// elsewhere does on another thread what takes the claims back: this one may be
 // the guest's user already, in the jail.
-func (s *start) releaseElsewhere() error {
+func (s *start) elsewhere(undo func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // not to be reused: this goroutine ends locked
-		done <- s.release()
+		done <- undo()
 	}()
 	return <-done
 }
