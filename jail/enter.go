@@ -21,16 +21,35 @@ func (j *Jail) Enter() error {
 	if err := j.limit(); err != nil {
 		return err
 	}
+	if err := j.leaveNetwork(); err != nil {
+		return err
+	}
 	if err := j.build(); err != nil {
 		return err
 	}
 	if err := j.drop(); err != nil {
 		return err
 	}
-	if j.Umid == "" {
+	if j.Umid != "" {
+		if err := removeUmid(j.Umid); err != nil {
+			return err
+		}
+	}
+	return j.landlock(LandlockABI())
+}
+
+// leaveNetwork takes the thread to a network namespace of its own, with a loopback
+// that is down and nothing else: no interface, route or abstract socket of the
+// host. A descriptor of a TAP stays what it is. Sockets by name, mconsole's for
+// one, are reached from outside as before. The program's other threads stay.
+func (j *Jail) leaveNetwork() error {
+	if j.Tun {
 		return nil
 	}
-	return removeUmid(j.Umid)
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("unshare network namespace: %w", err)
+	}
+	return nil
 }
 
 // leaveTerminal gives up the controlling terminal: who has it can type into it
@@ -66,7 +85,7 @@ func (j *Jail) Exec(file string, args []string, last func() error) error {
 	if err := resetSignals(); err != nil {
 		return err
 	}
-	err := unix.Exec(file, args, j.Env)
+	err := become(file, args, j.Env, j.filter())
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOEXEC) {
 		return fault.Permanent("exec %s in the jail: %w", file, err)
 	}

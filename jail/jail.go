@@ -8,8 +8,9 @@
 // program's other threads keep their rights, and can undo what was claimed when
 // Enter or Exec fails.
 //
-// What it does not promise: that a kernel which is broken out of finds no
-// network namespace of the host, no abstract socket and no process to look at.
+// What it does not promise: that a kernel which is broken out of finds no process
+// to look at; nor, if it opens its TAP by name (Tun), that it finds no network
+// namespace of the host and no abstract socket.
 package jail
 
 import (
@@ -39,16 +40,18 @@ const (
 
 // A Jail is what will be in the room. Files are brought in before it is entered.
 type Jail struct {
-	Account settings.Account
-	Memory  settings.Size // of guest RAM, a file in /tmp
-	NoFile  int
-	NProc   int
-	Nice    int
-	Tun     bool     // whether the guest opens /dev/net/tun
-	Umid    string   // whose stale directory below /uml is removed
-	Keep    []uint   // descriptors that the guest inherits besides 0, 1, 2
-	Env     []string // the whole environment
-	Dry     bool     // it will not be entered: nothing is mounted for it
+	Account   settings.Account
+	Memory    settings.Size // of guest RAM, a file in /tmp
+	NoFile    int
+	NProc     int
+	Nice      int
+	Tun       bool // whether it opens TAPs: the host's network, and /dev/net/tun; else a network with nothing in it
+	Seccomp   settings.Seccomp
+	OwnFilter bool     // whether the kernel runs its guest's processes under seccomp, not ptrace
+	Umid      string   // whose stale directory below /uml is removed
+	Keep      []uint   // descriptors that the guest inherits besides 0, 1, 2
+	Env       []string // the whole environment
+	Dry       bool     // it will not be entered: nothing is mounted for it
 
 	items []item
 }
@@ -140,13 +143,16 @@ func (j *Jail) Close() {
 
 // Plan says what Enter would do, in its order, a line each.
 func (j *Jail) Plan() []string {
-	lines := []string{
-		"unshare mount namespace, / private",
+	lines := []string{"unshare mount, IPC and UTS namespaces, / private"}
+	if !j.Tun {
+		lines = append(lines, "unshare network namespace, empty")
+	}
+	lines = append(lines,
 		fmt.Sprintf("mount tmpfs / size=%v nr_inodes=%d mode=755 nosuid,nodev,noexec", rootSize, rootInodes),
-		"mount tmpfs /dev nosuid,noexec: " + strings.Join(j.deviceNames(), " "),
+		"mount tmpfs /dev nosuid,noexec: "+strings.Join(j.deviceNames(), " "),
 		"mount devpts /dev/pts nosuid,noexec mode=600 ptmxmode=666",
 		fmt.Sprintf("mount tmpfs /tmp nosuid,nodev size=%v mode=700 uid=%d gid=%d", tmpSize(j.Memory), j.Account.UID, j.Account.GID),
-	}
+	)
 	for _, i := range j.sorted() {
 		lines = append(lines, fmt.Sprintf("bind %s at /%s %s", i.host, i.at, i.access))
 	}
@@ -158,7 +164,9 @@ func (j *Jail) Plan() []string {
 	if j.Umid != "" {
 		lines = append(lines, "remove a stale /uml/"+j.Umid)
 	}
-	return lines
+	return append(lines,
+		"Landlock, as far as the host has it: no other use of files, no TCP, no signal or abstract socket to the outside",
+		j.planFilter())
 }
 
 func (j *Jail) sorted() []item {

@@ -257,6 +257,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"dangling link", func(p string) error { return os.Symlink(p+".new", p) }, "is a symbolic link"},
 		{"fifo", func(p string) error { return unix.Mkfifo(p, 0o600) }, "is not a regular file"},
 		{"directory", func(p string) error { return os.Mkdir(p, 0o700) }, "is not a regular file"},
+		{"device", func(p string) error { return unix.Mknod(p, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))) }, "is not a regular file"},
+		{"socket", func(p string) error { return unix.Mknod(p, unix.S_IFSOCK|0o600, 0) }, "is not a regular file"},
 		{"the user's", func(p string) error {
 			return errors.Join(os.WriteFile(p, nil, 0o600), os.Chown(p, guest, guest))
 		}, "is not root's alone"},

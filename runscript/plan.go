@@ -30,7 +30,6 @@ func (s *start) planAddresses(external string, ask []netip.Addr) error {
 }
 
 func (s *start) planRest() error {
-	s.plan("check", "no process runs in a jail as %s", s.m.User.Name)
 	if s.m.Net.Kind == settings.None {
 		var err error
 		if s.up, err = netsetup.Plan(s.m, s.host); err != nil {
@@ -39,6 +38,9 @@ func (s *start) planRest() error {
 	}
 	for _, l := range s.up {
 		s.plan("net", "%s", l)
+	}
+	if s.m.HandsOver() {
+		s.plan("net", "open %s as descriptor %d, without offloads", s.m.TAP, s.tapNumber())
 	}
 	for _, l := range s.room.Plan() {
 		s.plan("jail", "%s", l)
