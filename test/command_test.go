@@ -137,7 +137,7 @@ func TestDryRunGolden(t *testing.T) {
 		echo 0 >ipv6/conf/all/forwarding
 		echo 1 >ipv6/conf/ext0/accept_ra`)
 	r := m.Run("uml-run", "--dry-run")
-	got := strings.NewReplacer(l.Dir, "DIR", fmt.Sprint(m.UID), "UID").Replace(r.Out)
+	got := strings.NewReplacer(l.Dir, "DIR", fmt.Sprint(m.UID), "UID", fmt.Sprintf("live_%x", m.UID), "live_HEX").Replace(r.Out)
 	got = regexp.MustCompile(`uml-dir-[0-9a-f]+|address fe:ff:\S+`).ReplaceAllStringFunc(got, func(s string) string {
 		return s[:8] + "HASH" // of the path
 	})

@@ -99,7 +99,7 @@ func (s *siege) round(i int, end string) {
 		s.crash()
 	}
 	if wrong := s.watch.wrong(); wrong != "" {
-		s.t.Fatalf("round %d, %s: %s", i, end, wrong)
+		s.t.Fatalf("round %d, %s: %s\n%s\n%s", i, end, wrong, s.both[0].Log(), s.both[1].Log())
 	}
 }
 
