@@ -40,11 +40,12 @@ var (
 	denied  = []unix.Errno{unix.EPERM}
 )
 
+// A close is only killed at: whatever it says, the kernel has closed the descriptor.
 var calls = map[uint64]call{
 	unix.SYS_READ: {"read", file, failed}, unix.SYS_PREAD64: {"pread", file, failed},
 	unix.SYS_WRITE: {"write", file, noRoom}, unix.SYS_PWRITE64: {"pwrite", file, noRoom},
 	unix.SYS_OPENAT: {"openat", path1, opening}, unix.SYS_OPENAT2: {"openat2", path1, opening},
-	unix.SYS_CLOSE: {"close", file, failed}, unix.SYS_CLOSE_RANGE: {"close_range", nothing, memory},
+	unix.SYS_CLOSE: {"close", file, nil}, unix.SYS_CLOSE_RANGE: {"close_range", nothing, memory},
 	unix.SYS_FSTAT: {"fstat", file, failed}, unix.SYS_NEWFSTATAT: {"fstatat", path1, []unix.Errno{unix.EIO, unix.ENOMEM}},
 	unix.SYS_STATFS: {"statfs", path0, failed}, unix.SYS_FSTATFS: {"fstatfs", file, failed},
 	unix.SYS_FACCESSAT: {"faccessat", path1, failed}, unix.SYS_FACCESSAT2: {"faccessat2", path1, []unix.Errno{unix.EIO, unix.ENOMEM}},
