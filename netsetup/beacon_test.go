@@ -4,7 +4,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"uml/fault"
 	"uml/settings"
@@ -50,11 +49,10 @@ func TestBeacon(t *testing.T) {
 	}
 	tap := openTAP(t, w.host, "tap_bara")
 	// A route hears of a carrier up to a second late, and of its loss.
-	for end := time.Now().Add(time.Minute); !strings.Contains(w.host.sh("ip route get 192.0.2.20"), "dev tap_bara"); {
-		if time.Now().After(end) {
-			t.Fatal("the guest has its TAP open, and packets still go elsewhere")
-		}
-	}
+	eventually(t, "sent to the TAP", func() (bool, string) {
+		got := w.host.sh("ip route get 192.0.2.20")
+		return strings.Contains(got, "dev tap_bara"), got
+	})
 	if left := w.plan(t, m); left != nil {
 		t.Errorf("beside its beacon Up would still do %q", left)
 	}
@@ -68,11 +66,7 @@ func TestBeacon(t *testing.T) {
 		t.Errorf("a second beacon: %v", err)
 	}
 	f.Close()
-	for end := time.Now().Add(time.Minute); answers("192.0.2.20"); {
-		if time.Now().After(end) {
-			t.Fatal("answered for though the kernel has ended")
-		}
-	}
+	eventually(t, "silent when the kernel has ended", func() (bool, string) { return !answers("192.0.2.20"), "" })
 	w.host.do(func() { err = Down(m, host()) })
 	if after := w.host.sh("ip route; ip -6 route"); err != nil || after != before {
 		t.Errorf("%v, before\n%safter\n%s", err, before, after)
