@@ -6,17 +6,33 @@ export UML_BIN = $(BIN)
 # The race detector needs cgo and a C compiler; without them the tests run without it.
 RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >/dev/null && echo -race)
 
-.PHONY: build test demo bench bare packages install clean
+# Tools have a go.mod of their own: what they depend on is nobody's who uses this
+# module, and is fetched only by who lints.
+TOOL = go tool -modfile=tools/go.mod
+
+.PHONY: build test lint fuzz vuln demo bench bare packages install clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
 build:
 	CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -buildvcs=true -o $(BIN)/ ./cmd/...
 
-test: packages build
-	go vet ./...
+test: packages lint build
 	go test -count=1 $(RACE) $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/test$$')
 	go test -count=1 -timeout 20m -parallel 4 ./test # a guest waits more than it computes
+
+lint:
+	@! gofmt -l . | grep .
+	go vet ./...
+	$(TOOL) staticcheck ./...
+
+FUZZTIME = 10m
+fuzz: packages
+	@test/fuzz.sh $(FUZZTIME)
+
+# Not of test: the database is on the network.
+vuln:
+	@test/vuln.sh $(TOOL) govulncheck ./...
 
 demo: packages build
 	@go run ./test/demo $(if $(KEEP),-keep)

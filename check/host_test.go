@@ -116,3 +116,32 @@ func TestKernel(t *testing.T) {
 		t.Errorf("got %v", c.host.lines)
 	}
 }
+
+func FuzzMemTotal(f *testing.F) {
+	f.Add("MemTotal:       16384256 kB\nMemFree: 2 kB\n")
+	f.Fuzz(func(t *testing.T, meminfo string) {
+		if got := memTotal(meminfo); got%1024 != 0 {
+			t.Errorf("%q: got %d, no whole kilobytes", meminfo, got)
+		}
+	})
+}
+
+// A line is one account, and none of it makes another of a second line.
+func FuzzNamesOf(f *testing.F) {
+	for _, s := range []string{"root:x:0:0:::", "+::::::", "# bin:x:2:2:::/bin/sh", "a:x:4294967295:::::", "toor:x:0:0:::"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, passwd string) {
+		names := namesOf(strings.TrimSuffix(passwd, "\n") + "\nroot:x:0:0:::\n")
+		if !slices.Contains(names[0], "root") {
+			t.Errorf("%q hides root: got %v", passwd, names)
+		}
+		for uid, all := range names {
+			for i, n := range all {
+				if strings.Contains(n, ":") || slices.Contains(all[:i], n) {
+					t.Errorf("%q: got %q of %d", passwd, all, uid)
+				}
+			}
+		}
+	})
+}

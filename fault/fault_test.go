@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	lasts  = Permanent("lasts")
-	passes = Temporary("passes")
-	plain  = errors.New("plain")
+	lasts    = Permanent("lasts")
+	passes   = Temporary("passes")
+	errPlain = errors.New("plain")
 )
 
 func TestCode(t *testing.T) {
@@ -27,7 +27,7 @@ func TestCode(t *testing.T) {
 		{"nil", nil, OK},
 		{"permanent", lasts, MustMend},
 		{"temporary", passes, MayPass},
-		{"plain", plain, MayPass},
+		{"plain", errPlain, MayPass},
 		{"failed system call", missing, MayPass},
 		{"errno", unix.EIO, MayPass},
 		{"permanent with errno in it", Permanent("lasts: %w", unix.EAGAIN), MustMend},
@@ -35,8 +35,8 @@ func TestCode(t *testing.T) {
 		{"wrapped permanent", fmt.Errorf("path: %w", lasts), MustMend},
 		{"outermost counts", Permanent("path: %w", passes), MustMend},
 		{"outermost counts", Temporary("path: %w", lasts), MayPass},
-		{"one permanent of several", errors.Join(passes, plain, lasts), MustMend},
-		{"none permanent of several", errors.Join(passes, plain), MayPass},
+		{"one permanent of several", errors.Join(passes, errPlain, lasts), MustMend},
+		{"none permanent of several", errors.Join(passes, errPlain), MayPass},
 	} {
 		if got := Code(c.err); got != c.want {
 			t.Errorf("%s: got %d, want %d", c.name, got, c.want)
@@ -52,7 +52,7 @@ func TestIs(t *testing.T) {
 }
 
 func TestParts(t *testing.T) {
-	pair := fmt.Errorf("both %w and %w", plain, lasts)
+	pair := fmt.Errorf("both %w and %w", errPlain, lasts)
 	var none error
 	empty := fmt.Errorf("neither %w nor %w", none, none)
 	for _, c := range []struct {
@@ -61,9 +61,9 @@ func TestParts(t *testing.T) {
 		want []error
 	}{
 		{"nil", nil, nil},
-		{"one", plain, []error{plain}},
-		{"joined, in order", errors.Join(lasts, plain, passes), []error{lasts, plain, passes}},
-		{"joined twice", errors.Join(errors.Join(plain, lasts), nil, passes), []error{plain, lasts, passes}},
+		{"one", errPlain, []error{errPlain}},
+		{"joined, in order", errors.Join(lasts, errPlain, passes), []error{lasts, errPlain, passes}},
+		{"joined twice", errors.Join(errors.Join(errPlain, lasts), nil, passes), []error{errPlain, lasts, passes}},
 		{"a sentence of two", pair, []error{pair}},
 		{"a sentence of none", empty, []error{empty}},
 	} {

@@ -21,6 +21,9 @@ func (j *Jail) Enter() error {
 	if err := j.limit(); err != nil {
 		return err
 	}
+	if err := j.leaveNetwork(); err != nil {
+		return err
+	}
 	if err := j.build(); err != nil {
 		return err
 	}
@@ -31,6 +34,20 @@ func (j *Jail) Enter() error {
 		return nil
 	}
 	return removeUmid(j.Umid)
+}
+
+// leaveNetwork takes the thread to a network namespace of its own, with a loopback
+// that is down and nothing else: no interface, route or abstract socket of the
+// host. A descriptor of a TAP stays what it is. Sockets by name, mconsole's for
+// one, are reached from outside as before. The program's other threads stay.
+func (j *Jail) leaveNetwork() error {
+	if j.Tun {
+		return nil
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("unshare network namespace: %w", err)
+	}
+	return nil
 }
 
 // leaveTerminal gives up the controlling terminal: who has it can type into it

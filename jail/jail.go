@@ -8,8 +8,9 @@
 // program's other threads keep their rights, and can undo what was claimed when
 // Enter or Exec fails.
 //
-// What it does not promise: that a kernel which is broken out of finds no
-// network namespace of the host, no abstract socket and no process to look at.
+// What it does not promise: that a kernel which is broken out of finds no process
+// to look at; nor, if it opens its TAP by name (Tun), that it finds no network
+// namespace of the host and no abstract socket.
 package jail
 
 import (
@@ -44,7 +45,7 @@ type Jail struct {
 	NoFile  int
 	NProc   int
 	Nice    int
-	Tun     bool     // whether the guest opens /dev/net/tun
+	Tun     bool     // whether it opens TAPs: the host's network, and /dev/net/tun; else a network with nothing in it
 	Umid    string   // whose stale directory below /uml is removed
 	Keep    []uint   // descriptors that the guest inherits besides 0, 1, 2
 	Env     []string // the whole environment
@@ -140,13 +141,16 @@ func (j *Jail) Close() {
 
 // Plan says what Enter would do, in its order, a line each.
 func (j *Jail) Plan() []string {
-	lines := []string{
-		"unshare mount namespace, / private",
+	lines := []string{"unshare mount namespace, / private"}
+	if !j.Tun {
+		lines = append(lines, "unshare network namespace, empty")
+	}
+	lines = append(lines,
 		fmt.Sprintf("mount tmpfs / size=%v nr_inodes=%d mode=755 nosuid,nodev,noexec", rootSize, rootInodes),
-		"mount tmpfs /dev nosuid,noexec: " + strings.Join(j.deviceNames(), " "),
+		"mount tmpfs /dev nosuid,noexec: "+strings.Join(j.deviceNames(), " "),
 		"mount devpts /dev/pts nosuid,noexec mode=600 ptmxmode=666",
 		fmt.Sprintf("mount tmpfs /tmp nosuid,nodev size=%v mode=700 uid=%d gid=%d", tmpSize(j.Memory), j.Account.UID, j.Account.GID),
-	}
+	)
 	for _, i := range j.sorted() {
 		lines = append(lines, fmt.Sprintf("bind %s at /%s %s", i.host, i.at, i.access))
 	}

@@ -115,7 +115,7 @@ func TestInspectNoImage(t *testing.T) {
 }
 
 func TestTransport(t *testing.T) {
-	const auto, vector, tuntap = settings.Auto, settings.Vector, settings.Tuntap
+	const auto, vector, tuntap, fd = settings.Auto, settings.Vector, settings.Tuntap, settings.FD
 	own := []string{"uml_dir="}
 	both := image{own: own, drivers: []string{"vec", "eth"}, data: "tuntap\x00"}
 	legacy := image{own: own, drivers: []string{"eth"}, data: "tuntap\x00"}
@@ -123,6 +123,8 @@ func TestTransport(t *testing.T) {
 	slip := image{own: own, drivers: []string{"eth"}, data: "slip\x00"}
 	const noVector = "has no vector driver (set transport to auto, or build it with CONFIG_UML_NET_VECTOR)"
 	const noTuntap = "has no tuntap driver (set transport to auto; from 6.16 on there is only the vector driver)"
+	const noFD = "has no vector driver that inherits a descriptor (set transport to auto)"
+	inherits := image{own: own, drivers: []string{"vec"}, data: "\x013fd open: bad or missing fd argument\x00"}
 	const none = "has no driver for a TAP (set net to none, or build it with CONFIG_UML_NET_VECTOR)"
 	for _, c := range []struct {
 		name       string
@@ -139,6 +141,10 @@ func TestTransport(t *testing.T) {
 		{"newer", newer, vector, auto, ""},
 		{"newer", newer, vector, vector, ""},
 		{"newer", newer, 0, tuntap, noTuntap},
+		{"inherits", inherits, fd, fd, ""},
+		{"inherits", inherits, vector, auto, ""},
+		{"newer", newer, 0, fd, noFD},
+		{"legacy", legacy, 0, fd, noFD},
 		{"legacy without tuntap", slip, 0, auto, none},
 		{"legacy without tuntap", slip, 0, tuntap, noTuntap},
 	} {
@@ -175,7 +181,7 @@ func FuzzInspect(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for _, want := range []settings.Transport{settings.Auto, settings.Vector, settings.Tuntap} {
+		for _, want := range []settings.Transport{settings.Auto, settings.Vector, settings.Tuntap, settings.FD} {
 			got, err := i.Transport(want)
 			if err == nil && want != settings.Auto && got != want {
 				t.Errorf("Transport(%v): got %v", want, got)

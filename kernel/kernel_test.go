@@ -34,7 +34,7 @@ func TestDebian(t *testing.T) {
 	if !i.Vector || !i.Legacy || !i.NoReboot {
 		t.Errorf("got vector %v, legacy %v, noreboot %v, want all", i.Vector, i.Legacy, i.NoReboot)
 	}
-	for _, want := range []settings.Transport{settings.Vector, settings.Tuntap} {
+	for _, want := range []settings.Transport{settings.Vector, settings.Tuntap, settings.FD} {
 		if got, err := i.Transport(want); got != want || err != nil {
 			t.Errorf("Transport(%v): got %v, %v", want, got, err)
 		}

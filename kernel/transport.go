@@ -15,9 +15,28 @@ func (i *Image) Tuntap() (bool, error) {
 	return i.Contains("tuntap\x00", ".rodata")
 }
 
+// Inherits says whether the vector driver can be given a descriptor; the first
+// ones could not. The text is what it says of a bad one.
+func (i *Image) Inherits() (bool, error) {
+	if !i.Vector {
+		return false, nil
+	}
+	return i.Contains("fd open: bad or missing fd argument", ".rodata")
+}
+
 // Transport is the driver to use: the wanted one, for Auto the best of those that
 // the image has, vector first. One that it lacks is a permanent fault.
 func (i *Image) Transport(want settings.Transport) (settings.Transport, error) {
+	if want == settings.FD {
+		inherits, err := i.Inherits()
+		if err == nil && !inherits {
+			err = fault.Permanent("has no vector driver that inherits a descriptor (set transport to auto)")
+		}
+		if err != nil {
+			return 0, err
+		}
+		return settings.FD, nil
+	}
 	if i.Vector && want != settings.Tuntap {
 		return settings.Vector, nil
 	}

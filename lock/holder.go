@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,6 +25,9 @@ type Holder struct {
 func (h Holder) runsAs(uid int) bool {
 	return uid != 0 && h.UIDs == [4]int{uid, uid, uid, uid}
 }
+
+// root: what it can do to a file is not told by the file's mode.
+func (h Holder) root() bool { return slices.Contains(h.UIDs[:], 0) }
 
 // Find lists the processes that hold a flock on f, but this one. It reads
 // /proc/PID/fdinfo: /proc/locks would name a process that is long dead, and

@@ -45,28 +45,51 @@ func (h *Held) Error() string {
 func (h *Held) Temporary() bool { return true }
 
 // Open opens the machine's lock file, and makes it if it is not there. Only root
-// can open it, so a guest's user can neither take the lock nor release it.
+// can open it, so a guest's user can neither take the lock nor release it. What
+// stands there is judged before it is opened: a device may act on that.
 func Open(dir *handle.Dir) (*os.File, error) {
-	name := dir.Join(Name)
-	how := unix.OpenHow{
-		Flags:   access(dir) | unix.O_CREAT | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
-		Mode:    0o600,
-		Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+	for range 5 {
+		if err := create(dir); err != nil {
+			return nil, err
+		}
+		at, err := dir.Open(Name)
+		if errors.Is(err, unix.ENOENT) {
+			continue // removed between the two
+		}
+		if err != nil {
+			return nil, err
+		}
+		f, err := openJudged(at, access(dir))
+		at.Close()
+		return f, err
 	}
-	fd, err := unix.Openat2(dir.Fd(), Name, &how)
-	if errors.Is(err, unix.ELOOP) {
-		return nil, fault.Permanent("%s: is a symbolic link (remove it)", name)
-	}
-	if errors.Is(err, unix.EISDIR) || errors.Is(err, unix.ENXIO) {
-		return nil, fault.Permanent("%s: is not a regular file (remove it)", name)
+	return nil, fault.Temporary("%s: removed again and again", dir.Join(Name))
+}
+
+func create(dir *handle.Dir) error {
+	fd, err := unix.Openat(dir.Fd(), Name, unix.O_RDONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
+	if errors.Is(err, unix.EEXIST) {
+		return nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", name, err)
+		return fmt.Errorf("make %s: %w", dir.Join(Name), err)
 	}
-	f := os.NewFile(uintptr(fd), name)
-	if err := own(fd, name); err != nil {
-		f.Close()
+	return unix.Close(fd)
+}
+
+func openJudged(at *handle.File, flags int) (*os.File, error) {
+	if err := judgeFile(&at.Stat, at.Path); err != nil {
 		return nil, err
+	}
+	f, err := at.Reopen(flags)
+	if err != nil {
+		return nil, err
+	}
+	if at.Stat.Mode&0o077 != 0 {
+		if err := f.Chmod(0o600); err != nil {
+			f.Close()
+			return nil, err
+		}
 	}
 	return f, nil
 }
@@ -74,29 +97,12 @@ func Open(dir *handle.Dir) (*os.File, error) {
 // access: the guest's user inherits the descriptor, and could fill root's disc
 // through one that writes. Only NFS, where flock is a lock of fcntl's kind, takes
 // an exclusive lock on no other (flock(2)).
-func access(dir *handle.Dir) uint64 {
+func access(dir *handle.Dir) int {
 	var fs unix.Statfs_t
 	if unix.Fstatfs(dir.Fd(), &fs) == nil && fs.Type == unix.NFS_SUPER_MAGIC {
 		return unix.O_RDWR
 	}
 	return unix.O_RDONLY
-}
-
-// own makes sure that the lock file is root's alone.
-func own(fd int, name string) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return fmt.Errorf("stat %s: %w", name, err)
-	}
-	if err := judgeFile(&st, name); err != nil {
-		return err
-	}
-	if st.Mode&0o077 != 0 {
-		if err := unix.Fchmod(fd, 0o600); err != nil {
-			return fmt.Errorf("chmod %s: %w", name, err)
-		}
-	}
-	return nil
 }
 
 // Still says whether the name in dir is the file that was locked: an
@@ -113,6 +119,19 @@ func Still(dir *handle.Dir, f *os.File) error {
 	defer now.Close()
 	if !now.Same(&st) {
 		return fault.Temporary("%s: replaced while it was locked", f.Name())
+	}
+	return nil
+}
+
+// Named says whether the lock file still has a name, for a process that can no
+// longer look at the directory.
+func Named(f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return fmt.Errorf("stat %s: %w", f.Name(), err)
+	}
+	if st.Nlink == 0 {
+		return fault.Temporary("%s: deleted or replaced during the start", f.Name())
 	}
 	return nil
 }
@@ -141,47 +160,6 @@ func Take(f *os.File, uid int, say func(string)) error {
 		say(fmt.Sprintf("ended %s left by a killed guest kernel", Describe(holders)))
 	}
 	return fault.Temporary("%s: locked, and no process to be seen that holds it (another host, or a container?)", f.Name())
-}
-
-// TakeDisc locks a disc that this machine's lock does not cover: another
-// machine, or a kernel started by hand, may name the same file. Shared is for
-// what is only read.
-func TakeDisc(f *os.File, shared bool) error {
-	how := unix.LOCK_EX
-	if shared {
-		how = unix.LOCK_SH
-	}
-	for range 5 {
-		if done, err := try(f, how); done {
-			return err
-		}
-		holders, err := Find(f)
-		if err != nil {
-			return err
-		}
-		if len(holders) > 0 {
-			return &Held{Path: f.Name(), PID: holders[0].PID, Why: "the disc is in use"}
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	return fault.Temporary("%s: the disc is locked, and no process to be seen that holds it", f.Name())
-}
-
-// Unopened makes sure that no kernel has the disc open, one that was started
-// without us included: the kernel locks its discs with fcntl(2), and two kinds
-// of lock do not see each other.
-func Unopened(f *os.File, shared bool) error {
-	l := unix.Flock_t{Type: unix.F_WRLCK}
-	if shared {
-		l.Type = unix.F_RDLCK
-	}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l); err != nil {
-		return fmt.Errorf("look for a lock on %s: %w", f.Name(), err)
-	}
-	if l.Type != unix.F_UNLCK {
-		return &Held{Path: f.Name(), PID: int(l.Pid), Why: "which has the disc open"}
-	}
-	return nil
 }
 
 func try(f *os.File, how int) (done bool, err error) {

@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -256,6 +257,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"dangling link", func(p string) error { return os.Symlink(p+".new", p) }, "is a symbolic link"},
 		{"fifo", func(p string) error { return unix.Mkfifo(p, 0o600) }, "is not a regular file"},
 		{"directory", func(p string) error { return os.Mkdir(p, 0o700) }, "is not a regular file"},
+		{"device", func(p string) error { return unix.Mknod(p, unix.S_IFCHR|0o600, int(unix.Mkdev(1, 3))) }, "is not a regular file"},
+		{"socket", func(p string) error { return unix.Mknod(p, unix.S_IFSOCK|0o600, 0) }, "is not a regular file"},
 		{"the user's", func(p string) error {
 			return errors.Join(os.WriteFile(p, nil, 0o600), os.Chown(p, guest, guest))
 		}, "is not root's alone"},
@@ -328,16 +331,37 @@ func TestFlockTaker(t *testing.T) {
 	}
 }
 
+// A process may have any descriptors: what the kernel says of the others, and of
+// other locks, does not hide the line.
 func FuzzFlockTaker(f *testing.F) {
-	f.Add([]byte("lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF\n"))
+	const line = "lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF\n"
+	f.Add([]byte(line))
+	f.Add([]byte("pos:\t0\nflags:\t02100002\nmnt_id:\t25\nino:\t11691\nlock:\t1: POSIX  ADVISORY  WRITE 7 00:13:1 0 EOF\n"))
+	f.Add([]byte("lock:\t1: LEASE  ACTIVE    WRITE 7 00:13:1 0 EOF\nlock:\t2: FLOCK  ADVISORY  READ  -1 00:13:1 0 EOF\n"))
+	f.Add([]byte("inotify wd:1 ino:1 sdev:1 mask:1 ignored_mask:0 fhandle-bytes:8\n"))
 	f.Fuzz(func(t *testing.T, info []byte) {
-		if pid, _, ok := flockTaker(info); !ok && pid != 0 {
+		if pid, _, ok := flockTaker(info); ok {
+			return
+		} else if pid != 0 {
 			t.Errorf("pid %d of no lock", pid)
+		}
+		all := bytes.Join([][]byte{info, []byte(line)}, []byte("\n"))
+		if pid, inode, ok := flockTaker(all); pid != 359 || inode != 11691 || !ok {
+			t.Errorf("%q hides a lock: got %d, %d, %v", info, pid, inode, ok)
 		}
 	})
 }
 
+// A process may call itself anything; the kernel escapes the ends of lines.
 func FuzzUIDs(f *testing.F) {
-	f.Add([]byte("Name:\tx\nUid:\t1\t2\t3\t4\n"))
-	f.Fuzz(func(t *testing.T, status []byte) { uids(status) })
+	for _, name := range []string{"linux", "Uid:\t0\t0\t0\t0", "a b\r\x00", "", "\xff"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		status := "Name:\t" + strings.ReplaceAll(name, "\n", `\n`) + "\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n"
+		if got := uids([]byte(status)); got != [4]int{1, 2, 3, 4} {
+			t.Errorf("%q: got %v", name, got)
+		}
+		uids([]byte(name))
+	})
 }

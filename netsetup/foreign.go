@@ -1,6 +1,7 @@
 package netsetup
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -12,9 +13,9 @@ import (
 )
 
 // Foreign says what of the machine's network belongs to somebody else on this very
-// host: its TAP's name, its account, or an address. It asks the kernel once for
-// each, so a conflict that the routes do not show is found by comparing all
-// machines' settings only.
+// host, or to its router: its TAP's name, its account, an address, its hardware
+// address. It asks the kernel once for each, so a conflict that the routes do not
+// show is found by comparing all machines' settings only.
 func Foreign(m *settings.Machine, h *settings.Host) error {
 	if m.Net.Kind != settings.Routed {
 		return nil
@@ -31,14 +32,52 @@ func (l *look) foreigns() error {
 	if l.m.Net.Kind != settings.Routed {
 		return nil
 	}
-	errs := []error{l.refusedTAP()}
+	routers, err := l.routers()
+	errs := []error{err, l.refusedTAP(), l.withoutIPv6(), l.foreignMAC()}
 	for _, a := range l.m.Addresses4() {
-		errs = append(errs, l.foreign(a, netip.PrefixFrom(a, 32)))
+		errs = append(errs, routed(a, netip.PrefixFrom(a, 32), routers), l.foreign(a, netip.PrefixFrom(a, 32)))
 	}
-	for _, p := range l.m.IP6 {
-		errs = append(errs, l.foreign(settings.Router(p), p))
+	for i, p := range l.m.IP6 {
+		err := errors.Join(routed(settings.Router(p), p, routers), l.foreign(settings.Router(p), p))
+		if err == nil && i == 0 {
+			err = errors.Join(l.hostHas(settings.Gateway(p)), l.hostHas(l.m.Autoconfigured(p)))
+		}
+		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// routed: the host would send everything for the router to the guest.
+func routed(a netip.Addr, p netip.Prefix, routers []netip.Addr) error {
+	for _, r := range routers {
+		switch {
+		case r == a:
+			return fault.Permanent("%v is the router of this host's default route (a guest needs one of its own)", a)
+		case p.Contains(r):
+			return fault.Permanent("%v holds %v, the router of this host's default route (a guest's prefix is routed to the host, not on its link)", p, r)
+		}
+	}
+	return nil
+}
+
+func (l *look) foreignMAC() error {
+	if l.ext == nil || !bytes.Equal(l.ext.MAC, l.m.MAC) {
+		return nil
+	}
+	return fault.Permanent("%v is the host's own hardware address, of %s (choose another in settings/mac)", l.m.MAC, l.ext.Name)
+}
+
+// hostHas refuses an address of the guest's link that the host has elsewhere.
+func (l *look) hostHas(a netip.Addr) error {
+	r, dev, err := l.leadsTo(a)
+	if err != nil || dev == nil || r.kind != unix.RTN_LOCAL || l.mine(dev) {
+		return err
+	}
+	return hostsOwn(a, dev)
+}
+
+func hostsOwn(a netip.Addr, dev *link) error {
+	return fault.Permanent("%v is the host's own address on %s (a guest needs one of its own)", a, dev.Name)
 }
 
 // foreign says why a guest cannot have what p names, by where the host would send
@@ -50,7 +89,7 @@ func (l *look) foreign(a netip.Addr, p netip.Prefix) error {
 	}
 	switch {
 	case r.kind == unix.RTN_LOCAL:
-		return fault.Permanent("%v is the host's own address on %s (a guest needs one of its own)", a, dev.Name)
+		return hostsOwn(a, dev)
 	case r.kind == unix.RTN_BROADCAST || r.kind == unix.RTN_MULTICAST || r.kind == unix.RTN_ANYCAST:
 		return fault.Permanent("%v is the network's own on %s, not an address of one machine", a, dev.Name)
 	case l.mine(dev):

@@ -3,6 +3,7 @@ package netsetup
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 
@@ -63,13 +64,20 @@ func TestForeignAddress(t *testing.T) {
 	other.Real, other.TAP, other.User.UID = "/machines/x", "tap_x", 1002
 	w.up(t, other)
 	w.guest(t, "tap_x") // the kernel does not show a dead guest's routes
+	w.host.sh("ip addr add 203.0.113.7/32 dev lo; ip -6 addr add 2001:db8:9::1/128 dev lo")
 	for _, c := range []struct{ ip, want string }{
 		{"192.0.2.1/32", "192.0.2.1 is the host's own address on eth0 (a guest needs one of its own)"},
+		{"203.0.113.7/32", "203.0.113.7 is the host's own address on lo (a guest needs one of its own)"},
 		{"192.0.2.255/32", "192.0.2.255 is the network's own on eth0, not an address of one machine"},
+		{"192.0.2.248/29", "192.0.2.254 is the router of this host's default route (a guest needs one of its own)\n" +
+			"192.0.2.255 is the network's own on eth0, not an address of one machine"},
+		{"2001:db8:9::/64", "2001:db8:9::1 is the host's own address on lo (a guest needs one of its own)"},
+		{"2001:db8::/64", "2001:db8::2 is the router of this host's default route (a guest needs one of its own)\n" +
+			"2001:db8::/64 is the host's own network on eth0 (a guest's prefix is routed to the host, not on its link)"},
+		{"2001:db8::/48", "2001:db8::2 is the router of this host's default route (a guest needs one of its own)"},
 		{"192.0.2.70/32", "192.0.2.70 is routed to tap_x, the TAP of machine /machines/x (take it out of one of the two)"},
 		{"192.0.2.66/32", "192.0.2.66 is routed to tap_x, the TAP of machine /machines/x (take it out of one of the two)"},
 		{"2001:db8:7::/64", "2001:db8:7::2 is routed to tap_x, the TAP of machine /machines/x (take it out of one of the two)"},
-		{"2001:db8::/64", "2001:db8::/64 is the host's own network on eth0 (a guest's prefix is routed to the host, not on its link)"},
 		{"192.0.2.20/32", ""},
 		{"192.0.2.32/29", ""},
 		{"198.51.100.7/32", ""},
@@ -87,9 +95,15 @@ func TestForeignAddress(t *testing.T) {
 			refusedAs(t, "Foreign", err, fault.MustMend, c.want)
 		})
 	}
-	w.up(t, machine("192.0.2.20/32"))
+	m := machine("192.0.2.20/32")
+	m.MAC = net.HardwareAddr(w.mac(t))
+	var err error
+	w.host.do(func() { err = Foreign(m, host()) })
+	refusedAs(t, "Foreign", err, fault.MustMend, m.MAC.String()+" is the host's own hardware address, of eth0 (choose another in settings/mac)")
+	m = machine("192.0.2.20/32", "2001:db8:1::/64")
+	w.up(t, m)
 	w.guest(t, "tap_bara")
-	w.in(t, "Foreign of a machine that is up", func() error { return Foreign(machine("192.0.2.20/32"), host()) })
+	w.in(t, "Foreign of a machine that is up", func() error { return Foreign(m, host()) })
 }
 
 // An address that is routed to another's TAP is not taken from it, even where that
@@ -128,12 +142,27 @@ func TestExternal(t *testing.T) {
 		{"2000::/3", "ip route del default; ip -6 route del default; ip -6 route add 2000::/3 via 2001:db8::2", "", fault.OK, "eth0"},
 		{"two ways", "ip route replace default nexthop via 192.0.2.254 nexthop via 192.0.2.2", "", fault.OK, "eth0"},
 		{"no default route", "ip route del default; ip -6 route del default", "", fault.MayPass,
-			"no default route, so no external interface (set /etc/uml-run/external)"},
+			"no default route, so no external interface (set /srv/uml/external)"},
 		{"not there", "", "eth7", fault.MayPass,
-			"external interface eth7: there is no such interface (mend /etc/uml-run/external)"},
+			"external interface eth7: there is no such interface (mend /srv/uml/external)"},
 		{"port of a bridge", "ip link add br0 type bridge; ip link set eth0 master br0", "eth0", fault.MustMend,
-			"external interface eth0 is a port of br0: the addresses belong there (set /etc/uml-run/external to br0)"},
+			"external interface eth0 is a port of br0: the addresses belong there (set /srv/uml/external to br0)"},
 		{"bridge", "ip link add br0 type bridge; ip link set eth0 master br0; ip link set br0 up", "br0", fault.OK, "br0"},
+		{"bridge, its port a container's beside a real one that is down", "ip link add br0 type bridge; ip link set br0 up; ip link set eth0 master br0; " +
+			"ip link add x0 type vxlan id 1 dev lo dstport 4789; ip link set x0 master br0", "br0", fault.MayPass,
+			"external interface br0: no port to the network forwards, such as x0: its silence proves nothing"},
+		{"bridge with a real port", "ip link add br0 type bridge; ip link set br0 up; ip link set eth0 master br0; " +
+			"ip link add x0 type vxlan id 1 dev lo dstport 4789; ip link set x0 master br0; ip link set x0 up", "br0", fault.OK, "br0"},
+		{"bridge with a port that learns still", "ip link add br0 type bridge; ip link set br0 up; ip link set eth0 master br0; ip link add v0 type veth peer name v1; " +
+			"ip link set v1 up; ip link set v0 up master br0; bridge link set dev v0 state 2", "br0", fault.MayPass,
+			"external interface br0: its port v0 does not forward yet: its silence proves nothing"},
+		{"bridge with guests' ports only", "ip link add br0 type bridge; ip link set br0 up; ip link add v0 type veth peer name v1; ip link set v1 up; ip link set v0 alias 'uml /machines/x' master br0 up", "br0", fault.MayPass,
+			"external interface br0 has no port but guests' TAPs: its silence proves nothing"},
+		{"on top of a bridge without ports", "ip link add br0 type bridge; ip link set br0 up; ip link add mv0 link br0 type macvlan; ip link set mv0 up", "mv0", fault.MayPass,
+			"external interface br0 has no port: its silence proves nothing"},
+		{"on top of a bridge", "ip link add br0 type bridge; ip link set br0 up; ip link set eth0 master br0; ip link add mv0 link br0 type macvlan; ip link set mv0 up", "mv0", fault.OK, "mv0"},
+		{"not let in yet", "ip link set eth0 mode dormant; ip link set eth0 state dormant", "eth0", fault.MayPass,
+			"external interface eth0 has a carrier, but is not let into the network yet (dormant): its silence proves nothing"},
 		{"bridge that got its port later", "ip link add br0 type bridge; ip link set br0 up; ip link set eth0 master br0", "br0", fault.OK, "br0"},
 		{"no bridge, and of unknown state", "", "lo", fault.OK, "lo"},
 		{"bridge without ports", "ip link add br0 type bridge; ip link set br0 up", "br0", fault.MayPass,
@@ -154,7 +183,7 @@ func TestExternal(t *testing.T) {
 			}
 			var ext *Interface
 			var err error
-			w.host.do(func() { ext, err = External(&settings.Host{External: c.external}) })
+			w.host.do(func() { ext, err = External(&settings.Host{Dir: "/srv/uml", External: c.external}) })
 			if c.code != fault.OK {
 				refusedAs(t, "External", err, c.code, c.want)
 				return

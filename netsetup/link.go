@@ -15,12 +15,14 @@ import (
 // group at all, which to the kernel is not the same as group 0.
 type link struct {
 	Index, Master int
+	Lower         int // the interface that a VLAN or macvlan lies on
 	Name, Alias   string
 	Kind          string // "tun", "veth"; "": a real one
 	AltNames      []string
 	MAC           net.HardwareAddr
 	Flags         uint32
 	State         uint8 // RFC 2863, as the kernel numbers it
+	PortState     uint8 // of a bridge's port
 
 	TAP          bool
 	Owner, Group int // -1: none
@@ -52,8 +54,9 @@ func (c *conn) linkAt(index int) (*link, error) {
 	return l, nil
 }
 
+const skipStatistics = 1 << 3 // RTEXT_FILTER_SKIP_STATS
+
 func (c *conn) getLink(index int, more ...nl.NetlinkRequestData) (*link, error) {
-	const skipStatistics = 1 << 3 // RTEXT_FILTER_SKIP_STATS
 	m := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	m.Index = int32(index)
 	parts := []nl.NetlinkRequestData{m, nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStatistics))}
@@ -85,17 +88,25 @@ func parseLink(b []byte) *link {
 	if v := attrs[unix.IFLA_MASTER]; v != nil {
 		l.Master = int(number(v))
 	}
+	// A veth says so of its other end, another namespace's interface of its own.
+	if v := attrs[unix.IFLA_LINK]; (l.Kind == "vlan" || l.Kind == "macvlan") && attrs[unix.IFLA_LINK_NETNSID] == nil && v != nil {
+		l.Lower = int(number(v))
+	}
+	if port := attributes(info[nl.IFLA_INFO_SLAVE_DATA]); text(info[nl.IFLA_INFO_SLAVE_KIND]) == "bridge" && len(port[unix.IFLA_BRPORT_STATE]) == 1 {
+		l.PortState = port[unix.IFLA_BRPORT_STATE][0]
+	}
 	names, _ := nl.ParseRouteAttr(attrs[unix.IFLA_PROP_LIST])
 	for _, n := range names {
 		l.AltNames = append(l.AltNames, text(n.Value))
 	}
-	l.parseTAP(attributes(info[nl.IFLA_INFO_DATA]))
+	if l.Owner, l.Group = -1, -1; l.Kind == "tun" { // each kind numbers its attributes from 1
+		l.parseTAP(attributes(info[nl.IFLA_INFO_DATA]))
+	}
 	return l
 }
 
 func (l *link) parseTAP(data map[uint16][]byte) {
 	flag := func(kind uint16) bool { return len(data[kind]) == 1 && data[kind][0] != 0 }
-	l.Owner, l.Group = -1, -1
 	if v := data[nl.IFLA_TUN_OWNER]; v != nil {
 		l.Owner = int(number(v))
 	}
@@ -103,7 +114,7 @@ func (l *link) parseTAP(data map[uint16][]byte) {
 		l.Group = int(number(v))
 	}
 	v := data[nl.IFLA_TUN_TYPE]
-	l.TAP = l.Kind == "tun" && len(v) == 1 && v[0] == unix.IFF_TAP
+	l.TAP = len(v) == 1 && v[0] == unix.IFF_TAP
 	l.Persist = flag(nl.IFLA_TUN_PERSIST)
 	l.MultiQueue = flag(nl.IFLA_TUN_MULTI_QUEUE)
 }

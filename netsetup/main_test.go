@@ -134,6 +134,19 @@ func (w world) up(t *testing.T, m *settings.Machine) {
 	}
 }
 
+// mac is the host's on eth0.
+func (w world) mac(t *testing.T) (mac net.HardwareAddr) {
+	t.Helper()
+	w.in(t, "InterfaceByName", func() error {
+		i, err := net.InterfaceByName("eth0")
+		if err == nil {
+			mac = i.HardwareAddr
+		}
+		return err
+	})
+	return mac
+}
+
 func (w world) in(t *testing.T, what string, f func() error) {
 	t.Helper()
 	var err error
@@ -165,7 +178,7 @@ func (w world) switches(tap string) string {
 	return w.host.sh(fmt.Sprintf("for d in eth0 %s; do grep -H . /proc/sys/net/ipv[46]/conf/$d/* /proc/sys/net/ipv4/neigh/$d/proxy_delay 2>/dev/null | grep -v stable_secret; done", tap))
 }
 
-func host() *settings.Host { return &settings.Host{Publish: true} }
+func host() *settings.Host { return &settings.Host{Dir: "/etc/uml-run", Publish: true} }
 
 func machine(ip ...string) *settings.Machine {
 	m := &settings.Machine{

@@ -69,10 +69,17 @@ func (l *look) refused() error {
 	if l.extErr != nil {
 		return l.extErr
 	}
+	if err := l.withoutIPv6(); err != nil {
+		return err
+	}
+	return l.refusedTAP()
+}
+
+func (l *look) withoutIPv6() error {
 	if len(l.m.IP6) > 0 && !ipv6() {
 		return fault.Permanent("settings/ip6: this host's kernel has no IPv6 (modprobe ipv6)")
 	}
-	return l.refusedTAP()
+	return nil
 }
 
 func (l *look) refusedTAP() error {

@@ -1,6 +1,7 @@
 package netsetup
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -50,7 +51,8 @@ func (r route) netlink(index int) *netlink.Route {
 // A fact is a route as the kernel tells it.
 type fact struct {
 	route
-	index    int // of the interface, the first of several
+	index    int          // of the interface, the first of several
+	hops     []netip.Addr // the routers, of all ways
 	kind     uint8
 	protocol uint8
 }
@@ -110,12 +112,31 @@ func parseRoute(b []byte) (f fact) {
 	}
 	f.to = netip.PrefixFrom(to, int(m.Dst_len))
 	f.via, _ = netip.AddrFromSlice(attrs[unix.RTA_GATEWAY])
+	if f.via.IsValid() {
+		f.hops = []netip.Addr{f.via}
+	}
 	if v := attrs[unix.RTA_OIF]; len(v) == 4 {
 		f.index = int(number(v))
-	} else if v := attrs[unix.RTA_MULTIPATH]; len(v) >= unix.SizeofRtNexthop {
-		f.index = int(number(v[4:]))
 	}
+	f.parseWays(attrs[unix.RTA_MULTIPATH])
 	return f
+}
+
+// parseWays reads a list of struct rtnexthop, each with its attributes.
+func (f *fact) parseWays(b []byte) {
+	for len(b) >= unix.SizeofRtNexthop {
+		size := int(binary.NativeEndian.Uint16(b))
+		if size < unix.SizeofRtNexthop || size > len(b) {
+			return
+		}
+		if f.index == 0 {
+			f.index = int(number(b[4:]))
+		}
+		if via, ok := netip.AddrFromSlice(attributes(b[unix.SizeofRtNexthop:size])[unix.RTA_GATEWAY]); ok {
+			f.hops = append(f.hops, via)
+		}
+		b = b[min((size+3)&^3, len(b)):] // aligned to 4
+	}
 }
 
 // add never takes the place of a route that is there: the same address routed to

@@ -45,26 +45,38 @@ func userName(m *settings.Machine) string { return fmt.Sprintf("uml-uid-%d", m.U
 // making leaves nothing, or a whole TAP. Whoever opens it later chooses anew
 // whether frames carry a vnet header, but has to want as many queues: one.
 func makeTAP(name string, uid int) error {
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
-		return fault.Permanent("%w (modprobe tun)", &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err})
-	}
-	if err != nil {
-		return &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err}
-	}
-	defer unix.Close(fd)
-	ifr, err := unix.NewIfreq(name)
+	fd, err := openTUN()
 	if err != nil {
 		return err
 	}
-	ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | unix.IFF_TUN_EXCL)
-	if err := unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr); err != nil {
+	defer unix.Close(fd)
+	if err := setIFF(fd, name, unix.IFF_TUN_EXCL); err != nil {
 		return err
 	}
 	if err := unix.IoctlSetInt(fd, unix.TUNSETOWNER, uid); err != nil {
 		return err
 	}
 	return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1)
+}
+
+func openTUN() (int, error) {
+	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
+		return -1, fault.Permanent("%w (modprobe tun)", &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err})
+	}
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err}
+	}
+	return fd, nil
+}
+
+func setIFF(fd int, name string, flags uint16) error {
+	ifr, err := unix.NewIfreq(name)
+	if err != nil {
+		return err
+	}
+	ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | flags)
+	return unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr)
 }
 
 // A verdict is what to do with an interface that has the TAP's name.

@@ -94,6 +94,7 @@ func arpWire(external string, targets []target) (*wire, error) {
 		if err := request(netip.IPv4Unspecified(), t); err != nil {
 			return err
 		}
+		t.asked = true
 		if err := t.findSource(external); err != nil {
 			return err
 		}

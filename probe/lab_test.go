@@ -91,10 +91,15 @@ func (l lab) output(line string) string {
 // there. The thread ends with f.
 func (l lab) inPeer(f func()) {
 	l.t.Helper()
+	l.in("peer", f)
+}
+
+func (l lab) in(name string, f func()) {
+	l.t.Helper()
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // and never unlocked
-		ns, err := os.Open("/run/netns/peer")
+		ns, err := os.Open("/run/netns/" + name)
 		if err == nil {
 			err = unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
 			ns.Close()

@@ -14,15 +14,39 @@ import (
 
 const (
 	timeout = 300 * time.Millisecond
-	late    = time.Second // what a busy machine may add
+	late    = time.Second // what a machine that is not busy adds at most
+	longest = time.Minute // the longest ping-timeout
 )
 
-func mustAsk(t *testing.T, addrs []netip.Addr) Result {
+func mustAsk(t *testing.T, addrs []netip.Addr, timeout time.Duration) Result {
 	t.Helper()
 	r, err := Ask(t.Context(), "ext", addrs, timeout)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+// patiently tries with ever longer time-outs: on a busy machine an answer may come
+// after any of them. What is wrong stays wrong.
+func patiently(t *testing.T, want string, try func(timeout time.Duration) string) {
+	t.Helper()
+	got := ""
+	for wait := timeout; wait < longest; wait *= 3 {
+		if got = try(wait); got == want {
+			return
+		}
+	}
+	t.Errorf("got %q, want %q", got, want)
+}
+
+// answers asks until the answers are as wanted.
+func answers(t *testing.T, want string, addrs []netip.Addr) (r Result) {
+	t.Helper()
+	patiently(t, want, func(timeout time.Duration) string {
+		r = mustAsk(t, addrs, timeout)
+		return text(r)
+	})
 	return r
 }
 
@@ -39,7 +63,7 @@ func text(r Result) string {
 		s += fmt.Sprintf("%s elsewhere %s from %s; ", a.Address, a.How, a.From)
 	}
 	for _, a := range r.Unasked {
-		s += fmt.Sprintf("%s unasked by %s: %v; ", a.Address, a.How, a.Why)
+		s += fmt.Sprintf("%s unasked by %s: %v%s; ", a.Address, a.How, a.Why, map[bool]string{true: ", blind"}[a.Blind])
 	}
 	return s
 }
@@ -76,10 +100,25 @@ func TestAnswers(t *testing.T) {
 		{"broadcast", list("10.9.255.255"), "10.9.255.255 unasked by ICMP echo: permission denied; 10.9.255.255 unasked by ARP: permission denied; "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := text(mustAsk(t, test.addrs)); got != test.want {
-				t.Errorf("got %q, want %q", got, test.want)
-			}
+			answers(t, test.want, test.addrs)
 		})
+	}
+}
+
+// atBest repeats what a busy machine holds up until it takes no longer than last.
+// It never takes less than soon.
+func atBest(t *testing.T, soon, last time.Duration, f func()) {
+	t.Helper()
+	var wall, cpu time.Duration
+	for range 30 {
+		wall, cpu = own(f)
+		if wall < soon || wall <= last {
+			break
+		}
+	}
+	t.Logf("%v, CPU %v", wall, cpu)
+	if wall < soon || wall > last {
+		t.Errorf("took %v, want %v to %v", wall, soon, last)
 	}
 }
 
@@ -98,15 +137,11 @@ func TestTime(t *testing.T) {
 		{"all answer", list("10.9.0.2", "fd09::2"), 0, timeout / 2},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			wall, cpu := own(func() {
-				if r := mustAsk(t, test.addrs); len(r.Unasked) > 0 {
+			atBest(t, test.soon, test.last, func() {
+				if r := mustAsk(t, test.addrs, timeout); len(r.Unasked) > 0 {
 					t.Errorf("got %d unasked, the first: %s", len(r.Unasked), text(r))
 				}
 			})
-			t.Logf("%v, CPU %v", wall, cpu)
-			if wall < test.soon || wall > test.last {
-				t.Errorf("took %v, want %v to %v", wall, test.soon, test.last)
-			}
 		})
 	}
 }
@@ -116,22 +151,19 @@ func TestManyAnswers(t *testing.T) {
 	l := newLab(t, "-n peer link set lo up", "-n peer route add local 10.9.4.0/22 dev lo")
 	l.run("ip netns exec peer sysctl -qw net.ipv4.icmp_msgs_per_sec=100000 net.ipv4.icmp_msgs_burst=100000")
 	addrs := addresses("10.9.4.1", 300)
-	var r Result
-	wall, cpu := own(func() { r = mustAsk(t, addrs) })
-	t.Logf("%v, CPU %v", wall, cpu)
-	var got []netip.Addr
-	for _, a := range r.Answers {
-		got = append(got, a.Address)
-	}
-	if !slices.Equal(got, addrs) {
-		t.Errorf("got %d answers, want 300", len(got))
-	}
+	patiently(t, fmt.Sprint(addrs), func(timeout time.Duration) string {
+		var got []netip.Addr
+		for _, a := range mustAsk(t, addrs, timeout).Answers {
+			got = append(got, a.Address)
+		}
+		return fmt.Sprint(got)
+	})
 }
 
 func TestReplies(t *testing.T) {
 	other := netip.MustParseAddr("10.9.0.2")
 	const good = "10.9.0.9 answers ICMP echo from 10.9.0.9; "
-	seen := map[string]int{}
+	seen := map[netip.Addr]int{}
 	for _, test := range []struct {
 		name  string
 		reply func(asked netip.Addr, good []byte) []packet
@@ -158,7 +190,7 @@ func TestReplies(t *testing.T) {
 		{"too short", func(a netip.Addr, m []byte) []packet { return []packet{{a, nil, changed(m[:22], 2)}} }, ""},
 		{"too long", func(a netip.Addr, m []byte) []packet { return []packet{{a, nil, append(m, 0, 0)}} }, ""},
 		{"lost twice", func(a netip.Addr, m []byte) []packet {
-			if seen[string(a.AsSlice())]++; seen[string(a.AsSlice())] < tries {
+			if seen[a]++; seen[a]%tries != 0 {
 				return nil
 			}
 			return []packet{{a, nil, m}}
@@ -172,9 +204,7 @@ func TestReplies(t *testing.T) {
 			if want == good {
 				want += "10.9.0.10 answers ICMP echo from 10.9.0.10; "
 			}
-			if got := text(mustAsk(t, list("10.9.0.9", "10.9.0.10"))); got != want {
-				t.Errorf("got %q, want %q", got, want)
-			}
+			answers(t, want, list("10.9.0.9", "10.9.0.10"))
 		})
 	}
 }
@@ -187,8 +217,8 @@ func TestCancel(t *testing.T) {
 		timer := time.AfterFunc(after, func() { cancel(errStop) })
 		defer timer.Stop()
 		start := time.Now()
-		_, err := Ask(ctx, "ext", list("10.9.1.1"), 10*time.Second)
-		if took := time.Since(start); err != errStop || took > after+5*time.Second { // half of what it would wait
+		_, err := Ask(ctx, "ext", list("10.9.1.1"), longest)
+		if took := time.Since(start); err != errStop || took >= longest {
 			t.Errorf("ended after %v: got %v after %v", after, err, took)
 		}
 	}
@@ -212,6 +242,7 @@ func TestFlood(t *testing.T) {
 		}
 	}
 	flood(0x10000)
+	awaitPacket(fd)
 	var b [100]byte
 	n, _, err := unix.Recvfrom(fd, b[:], 0)
 	if n != 44 || err != nil {
@@ -233,15 +264,19 @@ func TestFlood(t *testing.T) {
 			}
 		}
 	}()
-	wall, cpu := own(func() {
-		if got := text(mustAsk(t, list("10.9.0.2", "10.9.1.1"))); got != "10.9.0.2 answers ARP, ICMP echo from 10.9.0.2; " {
-			t.Errorf("got %q", got)
-		}
-	})
+	answers(t, "10.9.0.2 answers ARP, ICMP echo from 10.9.0.2; ", list("10.9.0.2", "10.9.1.1"))
+	atBest(t, timeout, timeout+late, func() { mustAsk(t, list("10.9.1.1"), timeout) })
 	close(stop)
-	t.Logf("%d replies to others: %v, CPU %v", 256*<-ended, wall, cpu)
-	if wall > timeout+late {
-		t.Errorf("took %v", wall)
+	t.Logf("%d replies to others", 256*<-ended)
+}
+
+// awaitPacket waits until the socket has something, or a minute.
+func awaitPacket(fd int) {
+	in := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		if _, err := unix.Poll(in, 60000); err != unix.EINTR {
+			return
+		}
 	}
 }
 
@@ -267,12 +302,7 @@ func TestFilterIPv6(t *testing.T) {
 		}
 	}
 	// The good one is the last, so none of the others comes after it.
-	in := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	for {
-		if n, err := unix.Poll(in, 10000); n > 0 || err != unix.EINTR {
-			break
-		}
-	}
+	awaitPacket(fd)
 	var b [100]byte
 	n, from, err := unix.Recvfrom(fd, b[:], 0)
 	if err != nil {

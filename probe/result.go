@@ -19,6 +19,7 @@ type Unasked struct {
 	Address netip.Addr
 	How     string // "ICMP echo", "ARP", "neighbour solicitation"
 	Why     error
+	Blind   bool // nor in any other: its silence means nothing
 }
 
 // A Result is what came of a question, each list in the order of the addresses,
@@ -98,7 +99,7 @@ func (q *inquiry) result() (r Result) {
 	for _, w := range q.wires {
 		for _, a := range w.asks {
 			if !a.sent {
-				r.Unasked = append(r.Unasked, Unasked{a.address, w.how, a.why})
+				r.Unasked = append(r.Unasked, Unasked{a.address, w.how, a.why, !a.asked})
 			}
 		}
 	}

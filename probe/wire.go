@@ -14,6 +14,7 @@ import (
 type target struct {
 	address   netip.Addr
 	source    netip.Addr // what this host asks it from (IPv4), once known
+	asked     bool       // in any way
 	ways      way
 	mac       net.HardwareAddr // of the first that answered below IP
 	rivalMAC  net.HardwareAddr
@@ -26,7 +27,8 @@ type wire struct {
 	external string
 	fd       int
 	asks     []ask
-	silent   int // asks without an answer
+	places   map[netip.Addr]int // in asks
+	silent   int                // asks without an answer
 
 	send func(seq uint16, t *target) error
 
@@ -53,8 +55,10 @@ type sign struct {
 
 func newWire(how, external string, fd int, targets []target) *wire {
 	w := &wire{how: how, external: external, fd: fd, asks: make([]ask, len(targets)), silent: len(targets)}
+	w.places = make(map[netip.Addr]int, len(targets))
 	for i := range targets {
 		w.asks[i].target = &targets[i]
+		w.places[targets[i].address] = i
 	}
 	return w
 }
@@ -75,7 +79,7 @@ func (w *wire) sendAll() error {
 		err := w.send(uint16(seq), a.target)
 		switch {
 		case err == nil:
-			a.sent = true
+			a.sent, a.asked = true, true
 		case errors.Is(err, unix.EPERM):
 			return fault.Temporary("%s to %s: the host's own firewall refuses to send it on %s (let it out)", w.how, a.address, w.external)
 		case errors.Is(err, unix.ENODEV):
@@ -134,10 +138,6 @@ func (w *wire) note(s sign) {
 
 // find is the place of an address in asks, or none.
 func (w *wire) find(a netip.Addr) (seq int, ok bool) {
-	for i := range w.asks {
-		if w.asks[i].address == a {
-			return i, true
-		}
-	}
-	return 0, false
+	seq, ok = w.places[a]
+	return seq, ok
 }

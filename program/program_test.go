@@ -5,8 +5,10 @@ import (
 	"debug/elf"
 	"math"
 	"os"
+	"path"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"uml/fault"
@@ -125,5 +127,12 @@ func FuzzInspect(f *testing.F) {
 		p.Section(".rodata")
 		p.Contains("tuntap", ".rodata")
 		p.HasAt(uint64(len(b)), "x")
+		for _, name := range append(p.Needed, p.Interp) {
+			for _, at := range candidates(name, object{p, p.RPath}) {
+				if at != path.Clean(at) || at[0] != '/' || strings.Contains(path.Dir(at), "$") && !path.IsAbs(name) {
+					t.Errorf("%q: is looked for at %q", name, at)
+				}
+			}
+		}
 	})
 }

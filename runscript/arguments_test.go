@@ -2,6 +2,7 @@ package runscript
 
 import (
 	"net"
+	"os"
 	"strings"
 	"testing"
 
@@ -34,8 +35,12 @@ func TestArguments(t *testing.T) {
 		{"routed, swap, args", func(m *settings.Machine) {
 			m.Net.Kind, m.Swap, m.Args = settings.Routed, 128<<20, []string{"quiet", "init=/bin/sh"}
 		}, raw, kernel.Image{Vector: true, NoReboot: true},
-			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 ubd15d=/swap vec0:transport=tap,ifname=tap_bara,mac=fe:fd:c0:00:02:14 " +
+			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 ubd15d=/swap vec0:transport=tap,ifname=tap_bara,gro=1,mac=fe:fd:c0:00:02:14 " +
 				"root=/dev/ubda con=null con0=null,fd:1 con1=pts ssl=null noreboot quiet init=/bin/sh"},
+		{"handed over", func(m *settings.Machine) {
+			m.Net.Kind, m.Transport, m.Root = settings.Routed, settings.FD, ""
+		}, raw, *debian(t),
+			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 vec0:transport=fd,fd=100,vec=0,mac=fe:fd:c0:00:02:14 con=null con0=null,fd:1 con1=pts ssl=null"},
 		{"discs", func(m *settings.Machine) { m.Root = "" }, []settings.Disc{
 			{N: 0, File: "cow", Backing: "/srv/bookworm"}, {N: 3, File: "data/x", ReadOnly: true, Sync: true, NoTrim: true},
 		}, kernel.Image{},
@@ -44,7 +49,7 @@ func TestArguments(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			m := bara()
 			c.change(m)
-			got, err := arguments(m, c.discs, &c.image)
+			got, err := arguments(m, c.discs, &c.image, 100)
 			if err != nil || strings.Join(got, " ") != c.want {
 				t.Errorf("got %q, %v\nwant %q", strings.Join(got, " "), err, c.want)
 			}
@@ -52,12 +57,27 @@ func TestArguments(t *testing.T) {
 	}
 }
 
+func debian(t *testing.T) *kernel.Image {
+	t.Helper()
+	f, err := os.Open("/usr/bin/linux.uml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	i, err := kernel.Inspect(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.NoReboot = false
+	return i
+}
+
 func TestArgumentsTooLong(t *testing.T) {
 	m := bara()
 	for range 100 {
 		m.Args = append(m.Args, strings.Repeat("x", 40))
 	}
-	if _, err := arguments(m, nil, &kernel.Image{}); err == nil || !strings.Contains(err.Error(), "it takes 4095") {
+	if _, err := arguments(m, nil, &kernel.Image{}, 100); err == nil || !strings.Contains(err.Error(), "it takes 4095") {
 		t.Errorf("got %v", err)
 	}
 }

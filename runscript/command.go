@@ -12,7 +12,6 @@ import (
 	"uml/fault"
 	"uml/handle"
 	"uml/jail"
-	"uml/lock"
 	"uml/program"
 )
 
@@ -34,9 +33,6 @@ func Command(ctx context.Context, o Options, argv []string) error {
 	if err := s.structure(); err != nil {
 		return err
 	}
-	if err := lock.Alone(s.dir.Join(lock.Name), s.m.User.UID); err != nil {
-		return err
-	}
 	file, err := s.bringCommand(argv[0])
 	if err != nil {
 		return err
@@ -44,7 +40,7 @@ func Command(ctx context.Context, o Options, argv []string) error {
 	if err := s.enterRoom(); err != nil {
 		return err
 	}
-	return s.room.Exec(file, argv, signals.last)
+	return s.exec(file, argv, signals.last)
 }
 
 // bringCommand returns the program's path in the jail.

@@ -182,7 +182,7 @@ func (s *start) seeKernel(in *handle.Dir) {
 		return
 	}
 	s.seen.stage("arguments", "", func() error {
-		args, err := arguments(s.m, discs, image)
+		args, err := arguments(s.m, discs, image, s.tapNumber())
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.m.Kernel, err)
 		}

@@ -40,6 +40,9 @@ func (s *start) planRest() error {
 	for _, l := range s.up {
 		s.plan("net", "%s", l)
 	}
+	if s.m.HandsOver() {
+		s.plan("net", "open %s as descriptor %d, without offloads", s.m.TAP, s.tapNumber())
+	}
 	for _, l := range s.room.Plan() {
 		s.plan("jail", "%s", l)
 	}

@@ -66,6 +66,8 @@ func (s *start) seeLock() error {
 		s.seen.well("held by process %d, no guest kernel: a start, or uml-jail", by.PID)
 	case len(holders) > 0:
 		s.seen.warn(fmt.Sprintf("held by %s of a killed kernel: the guest is down, and the next start ends them", lock.Describe(holders)))
+	default:
+		return lock.Alone(s.dir.Join(lock.Name), s.m.User.UID)
 	}
 	return nil
 }

@@ -26,7 +26,6 @@ import (
 	"uml/fault"
 	"uml/handle"
 	"uml/jail"
-	"uml/lock"
 	"uml/netsetup"
 	"uml/probe"
 	"uml/settings"
@@ -52,6 +51,7 @@ type start struct {
 	noUml bool         // uml/ is still to be made
 	keep  []*os.File   // locks, which the kernel inherits
 	read  *os.File     // the kernel image
+	tap   *os.File     // the TAP that the kernel inherits, if it does
 	args  []string     // of the kernel
 	up    []string     // of a dry run: what Up would do
 }
@@ -82,6 +82,9 @@ func (s *start) close() {
 	}
 	if s.read != nil {
 		s.read.Close()
+	}
+	if s.tap != nil {
+		s.tap.Close()
 	}
 	s.dir.Close()
 	for i := len(s.keep) - 1; i >= 0; i-- {
@@ -133,20 +136,26 @@ func (s *start) run(ctx context.Context, last func() error) error {
 	if err := s.takeLock(); err != nil {
 		return err
 	}
+	if err := s.openTUN(); err != nil {
+		return err
+	}
 	if err := s.checks(ctx); err != nil {
 		return err
 	}
 	if s.DryRun {
 		return s.planRest()
 	}
-	// Not sooner: an account that another machine's TAP serves is a fault that lasts.
-	if err := lock.Alone(s.dir.Join(lock.Name), s.m.User.UID); err != nil {
+	// Once more: a second start may have come as far, if the lock file was deleted.
+	if err := s.alone(); err != nil {
 		return err
 	}
 	if err := netsetup.Up(ctx, s.m, s.host); err != nil {
 		return errors.Join(err, s.release())
 	}
-	err := s.enter(last)
+	err := s.attachTAP()
+	if err == nil {
+		err = s.enter(last)
+	}
 	return errors.Join(err, s.releaseElsewhere())
 }
 
@@ -170,23 +179,6 @@ func (s *start) checks(ctx context.Context) error {
 		return err
 	}
 	return <-silent
-}
-
-// takeLock is step 3. Holding it proves that the guest is down.
-func (s *start) takeLock() error {
-	s.plan("lock", "%s", s.dir.Join(lock.Name))
-	if s.DryRun {
-		return nil
-	}
-	f, err := lock.Open(s.dir)
-	if err != nil {
-		return err
-	}
-	s.keep = append(s.keep, f)
-	if err := lock.Take(f, s.m.User.UID, s.Say); err != nil {
-		return err
-	}
-	return lock.Still(s.dir, f)
 }
 
 // addresses is step 6: nothing of the machine's last run may stand when the
@@ -252,7 +244,7 @@ func (s *start) enter(last func() error) error {
 	if err := s.enterRoom(); err != nil {
 		return err
 	}
-	return s.room.Exec("/"+kernelName, s.args, last)
+	return s.exec("/"+kernelName, s.args, last)
 }
 
 func (s *start) enterRoom() error {
@@ -261,3 +253,4 @@ func (s *start) enterRoom() error {
 	}
 	return s.room.Enter()
 }
+

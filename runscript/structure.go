@@ -59,7 +59,7 @@ func (s *start) structure() error {
 	if err := errors.Join(kernelErr, discErr); err != nil {
 		return err
 	}
-	if s.args, err = arguments(s.m, discs, image); err != nil {
+	if s.args, err = arguments(s.m, discs, image, s.tapNumber()); err != nil {
 		return fmt.Errorf("%s: %w", s.m.Kernel, err)
 	}
 	if err := s.umlDir(in); err != nil {
@@ -78,7 +78,7 @@ func (s *start) makeRoom() {
 	s.room = &jail.Jail{
 		Account: s.m.User, Memory: s.m.Mem,
 		NoFile: s.m.NoFile, NProc: s.m.NProc, Nice: s.m.Nice,
-		Tun:  s.m.Net.Kind != settings.None,
+		Tun:  s.m.Net.Kind != settings.None && !s.m.HandsOver(),
 		Umid: s.m.Name,
 		Env:  []string{"TMPDIR=/tmp"},
 		Dry:  s.DryRun,

@@ -1,8 +1,12 @@
 package settings
 
 import (
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
+
+	"uml/fault"
 )
 
 // fuzz feeds a parser. Nothing may panic, and what parses must print as
@@ -63,4 +67,84 @@ func FuzzLines(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A file of a machine's settings, whatever its name and text.
+func FuzzFile(f *testing.F) {
+	for name, text := range map[string]string{
+		"user": "web", "mem": "64M", "swap": "40K", "ip4": "192.0.2.1\n192.0.2.32/29", "ip6": "2001:db8::/64\n2001:db8:1::/48",
+		"net": "bridged br0", "mac": "fe:fd:c0:00:02:14", "tap": "tap_web", "transport": "tuntap", "root": "LABEL=root",
+		"kernel": "/boot/linux", "args": "quiet\n# one\nloglevel=3", "nofile": "64", "nproc": "16", "nice": "-5", "spoof": "on",
+		"ubd0": "disc,/base flags=rs", "ubd7": "", "con": "", "con15": "null,fd:1", "ssl63": "pts", "con016": "x", "ip5": "",
+	} {
+		f.Add(name, text)
+	}
+	f.Fuzz(func(t *testing.T, name, text string) {
+		if !known(name) {
+			return
+		}
+		read := func() (any, error) {
+			m := &Machine{}
+			m.defaults()
+			return m, m.set("settings/"+name, name, splitLines(text))
+		}
+		steady(t, name, text, read)
+		m, err := read()
+		if err == nil {
+			unbroken(t, m.(*Machine))
+		}
+	})
+}
+
+// A file of the host's settings, likewise.
+func FuzzHostFile(f *testing.F) {
+	for name, text := range map[string]string{
+		"external": "eth0", "min-uptime": "120", "stagger": "1-600", "ping-timeout": "10", "retry-delay": "0", "publish": "proxy",
+		"radvd-conf": "/etc/radvd.conf",
+	} {
+		f.Add(name, text)
+		f.Add(name, text+"\n"+text)
+		f.Add(name, "# none\n")
+	}
+	f.Fuzz(func(t *testing.T, name, text string) {
+		if !knownHost(name) {
+			return
+		}
+		steady(t, name, text, func() (any, error) {
+			h := &Host{}
+			return h, h.set(name, splitLines(text))
+		})
+	})
+}
+
+// steady: what is read twice is the same, and each of its faults is one line.
+func steady(t *testing.T, name, text string, read func() (any, error)) {
+	t.Helper()
+	one, err := read()
+	two, again := read()
+	if !reflect.DeepEqual(one, two) || fmt.Sprint(err) != fmt.Sprint(again) {
+		t.Errorf("%s: %q: got %+v, %v, then %+v, %v", name, text, one, err, two, again)
+	}
+	for _, e := range fault.Parts(err) {
+		if strings.ContainsAny(e.Error(), "\n\r\x00\x1b") {
+			t.Errorf("%s: %q: got the fault %q", name, text, e)
+		}
+	}
+}
+
+// unbroken: the kernel takes its arguments apart at spaces.
+func unbroken(t *testing.T, m *Machine) {
+	t.Helper()
+	words := append([]string{m.Root, m.Kernel, m.TAP, m.Net.Bridge}, m.Args...)
+	for _, d := range m.Discs {
+		words = append(words, d.File, d.Backing)
+	}
+	for _, c := range m.Channels {
+		words = append(words, c.Device, c.Value)
+	}
+	for _, w := range words {
+		if len(strings.Fields(w+"x")) != 1 || strings.ContainsAny(w, "\x00\"") {
+			t.Errorf("got %q, which the kernel would take apart", w)
+		}
+	}
 }

@@ -21,6 +21,7 @@ const DefaultMachines = "/machines"
 
 // A Host is what all machines of a host share.
 type Host struct {
+	Dir         string        // as it was named, for messages
 	External    string        // interface towards the network; "": the one with the default route
 	MinUptime   time.Duration // no start before the host is up so long (paper 3.4)
 	StaggerLow  time.Duration // random wait after a stop-gap; both 0: none
@@ -35,6 +36,7 @@ type Host struct {
 // every default holds; beside faults, what is not faulty or a default.
 func ReadHost(name string) (*Host, error) {
 	h := &Host{
+		Dir:         name,
 		MinUptime:   120 * time.Second,
 		StaggerLow:  time.Second,
 		StaggerHigh: 600 * time.Second,
@@ -56,6 +58,9 @@ func ReadHost(name string) (*Host, error) {
 	defer dir.Close()
 	return h, errors.Join(readFiles(dir, h.set, knownHost)...)
 }
+
+// File is where a setting is, or would be.
+func (h *Host) File(setting string) string { return path.Join(h.Dir, setting) }
 
 func knownHost(name string) bool {
 	switch name {

@@ -48,6 +48,10 @@ type Machine struct {
 	unbuilt []string
 }
 
+// HandsOver says whether the guest inherits its TAP, opened, in place of opening
+// it by name in the host's network namespace.
+func (m *Machine) HandsOver() bool { return m.Net.Kind != None && m.Transport == FD }
+
 // Machines is the directory that all machines of this one's root lie in.
 func (m *Machine) Machines() string { return path.Dir(m.Real) }
 

@@ -110,19 +110,20 @@ const (
 	Auto   Transport = iota // what the image has, vector first
 	Vector                  // vec0:transport=tap, kernels from 4.18
 	Tuntap                  // eth0=tuntap, kernels to 6.15
+	FD                      // vec0:transport=fd: the start opens the TAP
 )
 
 func (t Transport) String() string {
-	return [...]string{"auto", "vector", "tuntap"}[t]
+	return [...]string{"auto", "vector", "tuntap", "fd"}[t]
 }
 
 func parseTransport(s string) (Transport, error) {
-	for t := Auto; t <= Tuntap; t++ {
+	for t := Auto; t <= FD; t++ {
 		if s == t.String() {
 			return t, nil
 		}
 	}
-	return 0, fmt.Errorf("%q is no transport (try auto, vector or tuntap)", s)
+	return 0, fmt.Errorf("%q is no transport (try auto, vector, tuntap or fd)", s)
 }
 
 // A Disc is one of the guest's block devices.

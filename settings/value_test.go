@@ -141,7 +141,7 @@ var bad = map[string]map[string]string{
 	"kernel": {"": noJail, ".": noJail, "..": noJail, "../x": noJail, "a/../../x": noJail, "a//b": noJail, "a/": noJail, "./a": noJail, "/": noAbsolute, "/a/../b": noAbsolute, "//a": noAbsolute, "a:b": ": the kernel cannot be given a name with ':' in it", "ü": ": the kernel cannot be given a name with 'ü' in it"},
 	"size": {"": noSize, "M": noSize, "64": noSize, "64 M": noSize, "-1M": noSize, "+1M": noSize, "0M": noSize, "1.5G": noSize, "0x1M": noSize, "64MB": noSize, "1_0M": noSize,
 		"99999999999999999999M": noSize, "9223372036854775807K": " is larger than any disc", "8388608T": " is larger than any disc"},
-	"transport": {"": " is no transport (try auto, vector or tuntap)", "Auto": " is no transport (try auto, vector or tuntap)"},
+	"transport": {"": " is no transport (try auto, vector, tuntap or fd)", "Auto": " is no transport (try auto, vector, tuntap or fd)"},
 	"ip4": {"": noIP4, "1.2.3": noIP4, "1.2.3.04": noIP4, "::1": noIP4, "::ffff:1.2.3.4": noIP4, "1.2.3.4/33": noIP4, "1.2.3.4/": noIP4, "1.2.3.4/029": noIP4,
 		"192.0.2.33/29": " has bits set outside the block (try 192.0.2.32/29)", "10.0.0.0/8": " is more than 256 addresses, each published by itself (try several /24)",
 		"0.0.0.0": noGuest, "127.0.0.1": noGuest, "224.0.0.1": noGuest, "255.255.255.255": noGuest, "0.1.2.3": noGuest},

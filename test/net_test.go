@@ -62,7 +62,7 @@ func TestGateway(t *testing.T) {
 
 func TestTransport(t *testing.T) {
 	t.Parallel()
-	for transport, device := range map[string]string{"vector": "vec0", "tuntap": "eth0", "auto": "vec0"} {
+	for transport, device := range map[string]string{"vector": "vec0", "tuntap": "eth0", "auto": "vec0", "fd": "vec0"} {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
 			l := lab.New(t)
@@ -72,8 +72,25 @@ func TestTransport(t *testing.T) {
 			if got := m.Guest("ls /sys/class/net"); !strings.Contains(got, device) {
 				t.Errorf("want %s among %q", device, got)
 			}
+			stream(t, l, m)
 		})
 	}
+}
+
+// stream: the guest takes 4 MB from the other host. A device that cannot take the
+// large frames which it asked its host for gets 30 KB a second.
+func stream(t *testing.T, l *lab.Lab, m *lab.Machine) {
+	t.Helper()
+	const size = 4 << 20
+	server := l.Cmd(t.Context(), "/", "ip", "netns", "exec", "other", "busybox", "nc", "-ll", "-p", "9", "-e", "head", "-c", fmt.Sprint(size), "/dev/zero")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer server.Wait()
+	defer server.Process.Kill()
+	l.Wait("4 MB in the guest", func() bool {
+		return m.Guest("timeout 30 nc "+lab.OtherIP4+" 9 </dev/null | wc -c") == fmt.Sprintln(size)
+	})
 }
 
 // Promise 5: after the settings change the next start takes away what is gone and

@@ -163,6 +163,11 @@ func TestDiscOfAnother(t *testing.T) {
 	l.Must("sh", "-c", "touch "+path+"; mount --bind "+disc+" "+path)
 	two.Set("ubd1", path+" flags=r")
 	refused(t, two.Run("uml-run"), 111, held(path))
+	two.Set("ubd1", disc+" flags=r")
+	refused(t, two.Run("uml-run"), 111, held(disc))
+	l.Must("sh", "-c", fmt.Sprintf("touch %[1]s/bound; mount --bind %[2]s %[1]s/bound", two.Jail, disc))
+	two.Set("ubd1", "bound")
+	refused(t, two.Run("uml-run"), 111, held("jail/bound"))
 	l.Must("ln", disc, link)
 	two.Set("ubd1", "link flags=r")
 	refused(t, two.Run("uml-run"), 111, held("jail/link"))
@@ -194,22 +199,73 @@ func TestAccountOfAnother(t *testing.T) {
 	same(t, before, settled(l))
 }
 
-// A lock file that was deleted proves nothing: the disc's lock refuses the start,
-// and the guest that runs loses nothing of its network to it.
+// A lock file that was deleted or replaced proves nothing. The guest that runs keeps
+// out a second one, also where no disc does, and nothing is taken from it: no
+// route, no swap.
 func TestLockDeleted(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ disc, do string }{
+		"deleted":   {"ubd0", "rm lock"},
+		"replaced":  {"ubd0", "echo >new; chmod 600 new; mv new lock"},
+		"only read": {"ubd0 flags=r", "rm lock"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := lab.New(t)
+			m := l.Machine("guest", lab.Settings{"ip4": address, "ubd0": c.disc, "swap": "8M"})
+			m.Activate()
+			pid := m.WaitUp(0)
+			m.WaitLog("guest up")
+			l.Must("sh", "-ec", "cd "+m.Dir+"; "+c.do)
+			m.Set("swap", "16M")
+			before := settled(l)
+			want := fmt.Sprintf("lock: is free, but process %d runs in a jail as this machine's user", pid)
+			refused(t, m.Run("uml-run"), 111, want)
+			refusedBy(t, "uml-net", m.Run("uml-net", "down", "guest"), 111, want)
+			refusedBy(t, "uml-jail", m.Run("uml-jail", "--", "/bin/busybox", "true"), 111, want)
+			if r := m.Run("uml-check", "guest"); r.Code != 111 || !strings.Contains(r.Out, want) {
+				t.Errorf("uml-check: exit %d, said\n%s", r.Code, r.Out)
+			}
+			same(t, before, settled(l))
+			if !l.Ping(address) {
+				t.Error("the guest is cut off")
+			}
+		})
+	}
+}
+
+// A machine directory by another name is the same machine's, or none that may start.
+func TestOtherName(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
 	m := guest(l)
+	l.Must("sh", "-ec", "mkdir /run/bound /run/other; ln -s "+m.Dir+" /run/linked; mount --bind "+l.Machines+" /run/bound; mount --bind "+m.Dir+" /run/other")
+	names := []string{"/run/linked", "/run/bound/guest", "/run/other"}
+	m.Set("user", "guest")
 	m.Activate()
 	pid := m.WaitUp(0)
-	l.Must("rm", m.Dir+"/lock")
-	before := l.Must("sh", "-c", "ip route; ip neigh show proxy")
-	r := m.Run("uml-run")
-	refused(t, r, 111, "jail/ubd0: held by process ")
-	same(t, before, l.Must("sh", "-c", "ip route; ip neigh show proxy"))
-	if !l.Ping(address) {
-		t.Errorf("the guest, process %d, is cut off", pid)
+	before := settled(l)
+	for _, name := range names {
+		refused(t, l.Run("uml-run", name), 111, fmt.Sprintf("%s/lock: held by process %d, the guest runs or is being started", name, pid))
 	}
+	same(t, before, settled(l))
+}
+
+// Any number of guests read one disc, and while one does nobody writes it.
+func TestDiscShared(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	const disc = "/run/disc" // since /tmp is the jail's own
+	l.Must("sh", "-c", "truncate -s 1M "+disc)
+	one := l.Machine("guest", lab.Settings{"ip4": address, "ubd1": disc + " flags=r"})
+	two := l.Machine("two", lab.Settings{"ip4": "192.0.2.21", "ubd1": disc + " flags=r"})
+	three := l.Machine("three", lab.Settings{"ip4": "192.0.2.22", "ubd1": "disc"})
+	one.Activate()
+	two.Activate()
+	one.WaitUp(0)
+	two.WaitUp(0)
+	l.Must("sh", "-ec", fmt.Sprintf("touch %[1]s/disc; mount --bind %[2]s %[1]s/disc; chown three %[2]s", three.Jail, disc))
+	refused(t, three.Run("uml-run"), 111, "jail/disc: held by process ")
 }
 
 // A kernel that let its inherited lock go keeps a second one out all the same.

@@ -42,6 +42,7 @@ for dev in eth0 vec0; do
 	done </etc/addresses
 	ip route add default dev $dev
 done
+[ ! -x /etc/local ] || /etc/local &
 echo guest up
 `
 

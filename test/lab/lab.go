@@ -43,7 +43,7 @@ type TB interface {
 
 // Patience is how long a lab waits for what must happen: long, since a wait ends
 // when it happens, and a slow machine is no fault.
-const Patience = time.Minute
+const Patience = 2 * time.Minute
 
 // Addresses of the two hosts.
 const (

@@ -81,12 +81,12 @@ func (m *Machine) addresses(s Settings) (all []netip.Prefix, err error) {
 		}
 		all = append(all, netip.PrefixFrom(a, 32))
 	}
-	for _, line := range strings.Fields(s["ip6"]) {
-		p, err := netip.ParsePrefix(line)
+	if lines := strings.Fields(s["ip6"]); len(lines) > 0 {
+		p, err := netip.ParsePrefix(lines[0])
 		if err != nil {
 			return nil, err
 		}
-		return append(all, netip.PrefixFrom(p.Addr().Next().Next(), p.Bits())), nil
+		all = append(all, netip.PrefixFrom(p.Addr().Next().Next(), p.Bits()))
 	}
 	return all, nil
 }

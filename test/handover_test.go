@@ -1,0 +1,73 @@
+package test
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"uml/test/lab"
+)
+
+// A guest that inherits its TAP, and one without a network, run in a network
+// namespace that holds nothing; the first is reached all the same, and so is the
+// kernel's mconsole, however often it ends and comes back.
+func TestHandedOver(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := l.Machine("guest", lab.Settings{"ip4": address, "transport": "fd"})
+	m.Activate()
+	pid := m.WaitUp(0)
+	for _, end := range []func(){
+		func() { m.Svc("-t") },
+		func() { l.Kill(pid, syscall.SIGKILL) },
+		func() { m.Tell("reboot -f") },
+	} {
+		alone(t, l, m, pid)
+		end()
+		pid = m.WaitUp(pid)
+	}
+	alone(t, l, m, pid)
+
+	m.Svc("-d")
+	m.WaitDown()
+	nothingRuns(t, l, m)
+	l.Wait("nobody answers for the guest", func() bool { return !l.Ping(address) })
+	equal(t, l.Must("uml-jail", "guest", "--", "busybox", "sh", "-c", "ip -o link | cut -d: -f2; ls /dev"), " lo\nnull\nptmx\npts\n")
+}
+
+func TestNoNetwork(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := l.Machine("guest", lab.Settings{})
+	m.Activate()
+	m.WaitLog("guest up")
+	alone(t, l, m, m.PID())
+}
+
+// alone: the kernel shares no network namespace with the host, has no device to
+// open a TAP, and is told things by its mconsole.
+func alone(t *testing.T, l *lab.Lab, m *lab.Machine, pid int) {
+	t.Helper()
+	host, err := os.Readlink(l.Proc(1, "ns/net"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if own, err := os.Readlink(l.Proc(pid, "ns/net")); err != nil || own == host {
+		t.Errorf("the kernel's network namespace is %s, %v; the host's %s", own, err, host)
+	}
+	if _, err := os.Lstat(l.Proc(pid, "root/dev/net")); !os.IsNotExist(err) {
+		t.Errorf("/dev/net in the jail: %v", err)
+	}
+	dev, err := os.ReadFile(l.Proc(pid, "net/dev"))
+	if err != nil || strings.Count(string(dev), ":") != 1 || !strings.Contains(string(dev), "lo:") {
+		t.Errorf("the kernel sees the interfaces %s %v", dev, err)
+	}
+	// uml_mconsole waits for the answer on an abstract socket, which is of its own
+	// network namespace.
+	got := l.Must("nsenter", "-t", strconv.Itoa(pid), "-n", "timeout", "60", "uml_mconsole", m.Jail+"/uml/guest/mconsole", "version")
+	if !strings.HasPrefix(got, "OK Linux") {
+		t.Errorf("mconsole: %q", got)
+	}
+}
