@@ -11,11 +11,13 @@ import (
 func main() {
 	modes := map[string]func(args []string) error{
 		"look":  look,  // in the jail: say what there is
+		"try":   try,   // in the jail: try to get out, or to take too much
+		"stand": stand, // outside: be what is attacked
 		"race":  race,  // outside: change what a start looks at
 		"catch": catch, // outside: get hold of a start
 	}
 	if len(os.Args) < 2 || modes[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: hostile look|try|race|catch [ARG...]")
+		fmt.Fprintln(os.Stderr, "usage: hostile look|try|stand|race|catch [ARG...]")
 		os.Exit(100)
 	}
 	if err := modes[os.Args[1]](os.Args[2:]); err != nil {

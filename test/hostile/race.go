@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,11 +14,12 @@ import (
 // killed: every name that a start looks at is, now and then, something else.
 // Outside is a directory that only root can enter, so each link to it is bait.
 //
-// One thing is changed at a time, a few hundred times, so that starts meet a
-// change in the middle of their work, and yet some of them come through.
+// One thing is changed at a time, again and again for some milliseconds, and then
+// what no start looks at for as long: so starts meet a change in the middle of
+// their work, and yet some of them come through.
 func race(args []string) error {
-	if len(args) != 1 {
-		return errors.New("race OUTSIDE")
+	if len(args) < 1 {
+		return errors.New("race OUTSIDE [MOVE...]")
 	}
 	outside := args[0]
 	for name, to := range map[string]string{
@@ -32,13 +34,29 @@ func race(args []string) error {
 		return err
 	}
 	fmt.Println("racing")
-	moves := append(exchanges(), links, modes, sizes, leases, noSwap, halfSwap, noUml, umid)
+	moves := chosen(args[1:])
 	for {
 		move := moves[rand.IntN(len(moves))]
-		for range 50 + rand.IntN(400) {
+		for range 200 + rand.IntN(4000) {
 			move()
 		}
+		for range rand.IntN(8000) {
+			elsewhere()
+		}
 	}
+}
+
+// chosen are the moves with these names; all without any.
+func chosen(names []string) (moves []func()) {
+	all := map[string][]func(){
+		"exchange": exchanges(), "swap": {halfSwap}, "rest": {links, modes, sizes, leases, noSwap, noUml, umid},
+	}
+	for name, some := range all {
+		if len(names) == 0 || slices.Contains(names, name) {
+			moves = append(moves, some...)
+		}
+	}
+	return moves
 }
 
 // exchanges are moves that swap a name and another one: there is no moment in
@@ -56,6 +74,11 @@ func exchanges() (all []func()) {
 
 func exchange(a, b string) error {
 	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
+}
+
+func elsewhere() {
+	os.Link("fifo", "fifo.second")
+	os.Remove("fifo.second")
 }
 
 func links() {
