@@ -20,6 +20,7 @@ func (c *checker) checkHost() {
 	c.rootOwner()
 	c.gap()
 	c.kernel()
+	c.confinement()
 	c.tun()
 	c.filesystems()
 	c.memory()

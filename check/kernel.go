@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
+	"uml/jail"
 )
 
 // calls are the system calls that a start cannot do without, tried on nothing: what
@@ -51,6 +52,29 @@ func (c *checker) kernel() {
 	if len(c.host.errs) == before {
 		c.host.ok("kernel", "%s has all that a start uses (5.12 is the oldest)", release)
 	}
+}
+
+// confinement: what the host lacks of Landlock, guests run without.
+func (c *checker) confinement() {
+	if _, err := os.Stat("/proc/sys/kernel/seccomp/actions_avail"); err != nil {
+		c.host.fail("confinement", fault.Permanent("this kernel has no seccomp filters (CONFIG_SECCOMP_FILTER; settings/seccomp: off starts without)"))
+		return
+	}
+	abi := jail.LandlockABI()
+	for _, l := range []struct {
+		abi  int
+		lack string
+	}{
+		{1, "files, ptrace of other processes, TCP, signals and abstract sockets (CONFIG_SECURITY_LANDLOCK, and landlock in /sys/kernel/security/lsm)"},
+		{4, "TCP, signals and abstract sockets (6.12 has them)"},
+		{6, "signals and abstract sockets (6.12 has them)"},
+	} {
+		if abi < l.abi {
+			c.host.warn("confinement", "seccomp; Landlock ABI %d does not hold a guest's kernel back from %s", abi, l.lack)
+			return
+		}
+	}
+	c.host.ok("confinement", "seccomp; Landlock ABI %d: files, TCP, signals, abstract sockets", abi)
 }
 
 func release() string {

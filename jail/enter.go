@@ -30,10 +30,12 @@ func (j *Jail) Enter() error {
 	if err := j.drop(); err != nil {
 		return err
 	}
-	if j.Umid == "" {
-		return nil
+	if j.Umid != "" {
+		if err := removeUmid(j.Umid); err != nil {
+			return err
+		}
 	}
-	return removeUmid(j.Umid)
+	return j.landlock(LandlockABI())
 }
 
 // leaveNetwork takes the thread to a network namespace of its own, with a loopback
@@ -83,7 +85,7 @@ func (j *Jail) Exec(file string, args []string, last func() error) error {
 	if err := resetSignals(); err != nil {
 		return err
 	}
-	err := unix.Exec(file, args, j.Env)
+	err := become(file, args, j.Env, j.filter())
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOEXEC) {
 		return fault.Permanent("exec %s in the jail: %w", file, err)
 	}

@@ -40,16 +40,18 @@ const (
 
 // A Jail is what will be in the room. Files are brought in before it is entered.
 type Jail struct {
-	Account settings.Account
-	Memory  settings.Size // of guest RAM, a file in /tmp
-	NoFile  int
-	NProc   int
-	Nice    int
-	Tun     bool     // whether it opens TAPs: the host's network, and /dev/net/tun; else a network with nothing in it
-	Umid    string   // whose stale directory below /uml is removed
-	Keep    []uint   // descriptors that the guest inherits besides 0, 1, 2
-	Env     []string // the whole environment
-	Dry     bool     // it will not be entered: nothing is mounted for it
+	Account   settings.Account
+	Memory    settings.Size // of guest RAM, a file in /tmp
+	NoFile    int
+	NProc     int
+	Nice      int
+	Tun       bool // whether it opens TAPs: the host's network, and /dev/net/tun; else a network with nothing in it
+	Seccomp   settings.Seccomp
+	OwnFilter bool     // whether the kernel runs its guest's processes under seccomp, not ptrace
+	Umid      string   // whose stale directory below /uml is removed
+	Keep      []uint   // descriptors that the guest inherits besides 0, 1, 2
+	Env       []string // the whole environment
+	Dry       bool     // it will not be entered: nothing is mounted for it
 
 	items []item
 }
@@ -141,7 +143,7 @@ func (j *Jail) Close() {
 
 // Plan says what Enter would do, in its order, a line each.
 func (j *Jail) Plan() []string {
-	lines := []string{"unshare mount namespace, / private"}
+	lines := []string{"unshare mount, IPC and UTS namespaces, / private"}
 	if !j.Tun {
 		lines = append(lines, "unshare network namespace, empty")
 	}
@@ -162,7 +164,9 @@ func (j *Jail) Plan() []string {
 	if j.Umid != "" {
 		lines = append(lines, "remove a stale /uml/"+j.Umid)
 	}
-	return lines
+	return append(lines,
+		"Landlock, as far as the host has it: no other use of files, no TCP, no signal or abstract socket to the outside",
+		j.planFilter())
 }
 
 func (j *Jail) sorted() []item {

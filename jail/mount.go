@@ -35,8 +35,8 @@ const Root = "/room"
 // them the parts of the host's kernel that are for root. There is no way back:
 // that takes a capability, or a descriptor from outside.
 func (j *Jail) build() error {
-	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
-		return fmt.Errorf("unshare mount namespace: %w", err)
+	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS); err != nil {
+		return fmt.Errorf("unshare mount, IPC and UTS namespaces: %w", err)
 	}
 	// unshare gave the thread a umask of its own too.
 	unix.Umask(0)

@@ -75,8 +75,9 @@ func TestInspect(t *testing.T) {
 		{"names that begin alike", image{own: own, drivers: []string{"vector", "ether", "vec="}}, Image{}, ""},
 		{"no network", image{own: own}, Image{}, ""},
 		{"noreboot", image{own: append(own, "noreboot")}, Image{NoReboot: true}, ""},
+		{"seccomp", image{own: append(own, "seccomp=")}, Image{Seccomp: true}, ""},
 		{"not UML", image{drivers: []string{"vec"}}, Image{}, other},
-		{"stripped", image{own: append(own, "noreboot"), drivers: []string{"vec", "eth"}, stripped: true}, Image{Vector: true, Legacy: true, NoReboot: true}, ""},
+		{"stripped", image{own: append(own, "noreboot", "seccomp="), drivers: []string{"vec", "eth"}, stripped: true}, Image{Vector: true, Legacy: true, NoReboot: true, Seccomp: true}, ""},
 		{"stripped, no network", image{own: own, stripped: true, data: "vector\x00veth\x00"}, Image{}, ""},
 		{"stripped, not UML", image{drivers: []string{"vec", "eth"}, stripped: true}, Image{}, other},
 	} {

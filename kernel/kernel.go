@@ -19,6 +19,7 @@ type Image struct {
 	Vector   bool // has the vector driver: vec0=
 	Legacy   bool // has the old network driver: eth0=, gone in 6.16
 	NoReboot bool // takes noreboot: a reboot of the guest ends the kernel
+	Seccomp  bool // takes seccomp=: a guest's processes without ptrace, from 6.16 on
 }
 
 var errOther = fault.Permanent("is a program, but not a user-mode Linux kernel (one is built with ARCH=um)")
@@ -51,6 +52,7 @@ func (i *Image) own() (found bool, err error) {
 	err = i.table(".uml.setup.init", paramSize, func(name uint64) {
 		found = found || i.Mapped(name)
 		i.NoReboot = i.NoReboot || i.HasAt(name, "noreboot")
+		i.Seccomp = i.Seccomp || i.HasAt(name, "seccomp=")
 	})
 	return found, err
 }
@@ -89,6 +91,7 @@ func (i *Image) search() error {
 	}{
 		{"uml_dir=", &uml},
 		{"\x00noreboot\x00", &i.NoReboot},
+		{"\x00seccomp=\x00", &i.Seccomp},
 		{"\x00vec\x00", &i.Vector},
 		{"\x00eth\x00", &i.Legacy},
 	} {

@@ -25,7 +25,7 @@ func TakeDisc(f *os.File, shared bool) error {
 	if shared {
 		how = unix.LOCK_SH
 	}
-	for range 5 {
+	for until := time.Now().Add(patience); time.Now().Before(until); {
 		if done, err := try(f, how); done {
 			return err
 		}

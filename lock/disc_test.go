@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -82,6 +83,30 @@ func visible(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return dir + "/disc"
+}
+
+// A process that ends shows its descriptors no more, and has its locks a while yet.
+// This very process stands for it, since Find leaves it out.
+func TestTakeWaitsForOneThatEnds(t *testing.T) {
+	for name, take := range map[string]func(f *os.File) error{
+		"machine": func(f *os.File) error { return Take(f, guest, silent(t)) },
+		"disc":    func(f *os.File) error { return TakeDisc(f, false) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, f := openLock(t)
+			ending, err := os.Open(f.Name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Flock(int(ending.Fd()), unix.LOCK_EX); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(patience/10, func() { ending.Close() })
+			if err := take(f); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // One holder that is no stray, and none is signalled.

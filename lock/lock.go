@@ -136,10 +136,15 @@ func Named(f *os.File) error {
 	return nil
 }
 
+// patience: a process that ends has lost its descriptors some time before its locks,
+// and on a busy host that is long. The next look finds who has the lock then.
+const patience = 2 * time.Second
+
 // Take takes the lock at once or says who holds it. Strays of a killed kernel
 // that ran as uid are ended first, and say is told of them.
 func Take(f *os.File, uid int, say func(string)) error {
-	for range 5 {
+	until := time.Now().Add(patience)
+	for ended := 0; ended < 5 && time.Now().Before(until); {
 		if done, err := try(f, unix.LOCK_EX); done {
 			return err
 		}
@@ -158,6 +163,8 @@ func Take(f *os.File, uid int, say func(string)) error {
 			return err
 		}
 		say(fmt.Sprintf("ended %s left by a killed guest kernel", Describe(holders)))
+		ended++
+		until = time.Now().Add(patience)
 	}
 	return fault.Temporary("%s: locked, and no process to be seen that holds it (another host, or a container?)", f.Name())
 }

@@ -11,6 +11,7 @@ import (
 // jail is seen before anything is touched.
 func (s *start) takeLock() error {
 	s.plan("lock", "%s", s.dir.Join(lock.Name))
+	s.plan("check", "no process runs in a jail as %s", s.m.User.Name)
 	if s.DryRun {
 		return nil
 	}

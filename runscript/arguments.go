@@ -43,6 +43,11 @@ func arguments(m *settings.Machine, discs []settings.Disc, image *kernel.Image, 
 	if image.NoReboot {
 		args = append(args, "noreboot")
 	}
+	// A guest's processes under seccomp can read and write all of the guest's
+	// memory: only for a guest that trusts them, by its own word.
+	if image.Seccomp && m.GuestSeccomp() == "" {
+		args = append(args, "seccomp=off")
+	}
 	args = append(args, m.Args...)
 	if n := len(strings.Join(args, " ")); n > maxLine {
 		return nil, fault.Permanent("the kernel's arguments are %d bytes, it takes %d (shorten settings/args)", n, maxLine)

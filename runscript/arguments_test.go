@@ -37,6 +37,10 @@ func TestArguments(t *testing.T) {
 		}, raw, kernel.Image{Vector: true, NoReboot: true},
 			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 ubd15d=/swap vec0:transport=tap,ifname=tap_bara,gro=1,mac=fe:fd:c0:00:02:14 " +
 				"root=/dev/ubda con=null con0=null,fd:1 con1=pts ssl=null noreboot quiet init=/bin/sh"},
+		{"a kernel of its own seccomp", func(m *settings.Machine) { m.Args = []string{"quiet"} }, raw, kernel.Image{Seccomp: true, NoReboot: true},
+			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 root=/dev/ubda con=null con0=null,fd:1 con1=pts ssl=null noreboot seccomp=off quiet"},
+		{"and of its user's word", func(m *settings.Machine) { m.Args = []string{"seccomp=auto"} }, raw, kernel.Image{Seccomp: true},
+			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 root=/dev/ubda con=null con0=null,fd:1 con1=pts ssl=null seccomp=auto"},
 		{"handed over", func(m *settings.Machine) {
 			m.Net.Kind, m.Transport, m.Root = settings.Routed, settings.FD, ""
 		}, raw, *debian(t),

@@ -30,7 +30,6 @@ func (s *start) planAddresses(external string, ask []netip.Addr) error {
 }
 
 func (s *start) planRest() error {
-	s.plan("check", "no process runs in a jail as %s", s.m.User.Name)
 	if s.m.Net.Kind == settings.None {
 		var err error
 		if s.up, err = netsetup.Plan(s.m, s.host); err != nil {

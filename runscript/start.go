@@ -253,4 +253,3 @@ func (s *start) enterRoom() error {
 	}
 	return s.room.Enter()
 }
-

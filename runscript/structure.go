@@ -78,7 +78,8 @@ func (s *start) makeRoom() {
 	s.room = &jail.Jail{
 		Account: s.m.User, Memory: s.m.Mem,
 		NoFile: s.m.NoFile, NProc: s.m.NProc, Nice: s.m.Nice,
-		Tun:  s.m.Net.Kind != settings.None && !s.m.HandsOver(),
+		Tun:     s.m.Net.Kind != settings.None && !s.m.HandsOver(),
+		Seccomp: s.m.Seccomp, OwnFilter: s.m.UnderSeccomp(),
 		Umid: s.m.Name,
 		Env:  []string{"TMPDIR=/tmp"},
 		Dry:  s.DryRun,

@@ -47,6 +47,7 @@ func FuzzChannel(f *testing.F)   { fuzz(f, "con") }
 func FuzzPath(f *testing.F)      { fuzz(f, "kernel") }
 func FuzzSize(f *testing.F)      { fuzz(f, "size") }
 func FuzzTransport(f *testing.F) { fuzz(f, "transport") }
+func FuzzSeccomp(f *testing.F)   { fuzz(f, "seccomp") }
 func FuzzIP4(f *testing.F)       { fuzz(f, "ip4") }
 func FuzzIP6(f *testing.F)       { fuzz(f, "ip6") }
 func FuzzMAC(f *testing.F)       { fuzz(f, "mac") }

@@ -41,6 +41,7 @@ type Machine struct {
 	Channels  []Channel
 	Kernel    string // below the jail, or an absolute path on the host
 	Args      []string
+	Seccomp   Seccomp
 	NoFile    int // RLIMIT_NOFILE
 	NProc     int // RLIMIT_NPROC: one host process for each guest address space
 	Nice      int
@@ -66,6 +67,32 @@ func (m *Machine) Unbuilt() error {
 		errs = append(errs, fault.Permanent("%s: this version cannot do that yet (remove the file)", u))
 	}
 	return errors.Join(errs...)
+}
+
+// GuestSeccomp is what args say of the kernel's own argument seccomp=, by which it
+// runs its guest's processes in place of ptrace: on, auto or off; "" if nothing.
+func (m *Machine) GuestSeccomp() (value string) {
+	for _, a := range m.Args {
+		if v, ok := strings.CutPrefix(a, "seccomp="); ok {
+			value = v // the kernel takes the last
+		}
+	}
+	return value
+}
+
+// UnderSeccomp says whether the kernel may run its guest's processes that way.
+func (m *Machine) UnderSeccomp() bool {
+	v := m.GuestSeccomp()
+	return v == "on" || v == "auto"
+}
+
+// checkSeccomp: of two filters that judge a call the harsher wins, so that of the
+// jail would end a guest's process for what the kernel's own is to hand over.
+func (m *Machine) checkSeccomp() error {
+	if m.Seccomp == SeccompKill && m.UnderSeccomp() {
+		return fault.Permanent("%s/settings/seccomp: \"kill\" cannot be with seccomp=%s in settings/args: it would end the guest's own processes (try on)", m.Dir, m.GuestSeccomp())
+	}
+	return nil
 }
 
 // Addresses4 lists every single IPv4 address, blocks taken apart.

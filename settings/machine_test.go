@@ -86,6 +86,7 @@ func TestDefaults(t *testing.T) {
 	same(t, "Discs[7]", m.Discs[7], Disc{N: 7, File: "ubd7", Optional: true})
 	same(t, "Machines", m.Machines(), filepath.Dir(m.Real))
 	same(t, "NoStart", m.NoStart(), filepath.Dir(m.Real)+"-nostart")
+	same(t, "Seccomp", m.Seccomp, SeccompOn)
 	same(t, "Unbuilt", m.Unbuilt(), nil)
 }
 
@@ -156,6 +157,18 @@ func TestNet(t *testing.T) {
 	} {
 		same(t, c.name, read(t, machine(t, account, c.files)).Net, c.want)
 	}
+}
+
+func TestSeccomp(t *testing.T) {
+	m := read(t, machine(t, account, map[string]string{"seccomp": "log", "args": "seccomp=on\nquiet\nseccomp=auto"}))
+	same(t, "Seccomp", m.Seccomp, SeccompLog)
+	same(t, "GuestSeccomp", m.GuestSeccomp(), "auto")
+	same(t, "UnderSeccomp", m.UnderSeccomp(), true)
+	read(t, machine(t, account, map[string]string{"seccomp": "kill", "args": "seccomp=off"}))
+	same(t, "kill", faults(t, machine(t, account, map[string]string{"seccomp": "kill", "args": "seccomp=on"})),
+		`@/settings/seccomp: "kill" cannot be with seccomp=on in settings/args: it would end the guest's own processes (try on)`)
+	same(t, "empty", faults(t, machine(t, account, map[string]string{"seccomp": ""})),
+		"@/settings/seccomp: is empty, and cannot be none (remove the file for the default)")
 }
 
 // Understood, and refused by name.

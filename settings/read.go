@@ -38,8 +38,10 @@ func Read(dir *handle.Dir) (*Machine, error) {
 	faults := readDir(dir, "settings", func(name string, lines []string) error {
 		return m.set(dir.Join("settings/"+name), name, lines)
 	}, known)
-	if err := m.finish(dir); err != nil {
-		faults = append(faults, err)
+	for _, err := range []error{m.checkSeccomp(), m.finish(dir)} {
+		if err != nil {
+			faults = append(faults, err)
+		}
 	}
 	return m, errors.Join(faults...)
 }
@@ -61,9 +63,9 @@ func (m *Machine) defaults() {
 // known says whether a file of this name is a machine's setting.
 func known(name string) bool {
 	switch name {
-	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "nofile", "nproc", "nice":
+	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice":
 		return true
-	case "spoof", "seccomp", "sync", "lock": // of later duties
+	case "spoof", "sync", "lock": // of later duties
 		return true
 	}
 	stem, n := numberedName(name)
@@ -107,7 +109,7 @@ func (m *Machine) set(file, name string, lines []string) error {
 		return nil
 	case "args":
 		return setList(&m.Args, lines, func(s string) (string, error) { return s, checkArg(s) })
-	case "spoof", "seccomp", "sync", "lock":
+	case "spoof", "sync", "lock":
 		if len(lines) > 0 {
 			m.unbuilt = append(m.unbuilt, fmt.Sprintf("%s: %q", file, strings.Join(lines, " ")))
 		}
@@ -171,6 +173,8 @@ func (m *Machine) setOne(file, name, v string) (err error) {
 		m.Root, err = v, checkWord(v)
 	case "kernel":
 		m.Kernel, err = v, checkPath(v, true)
+	case "seccomp":
+		m.Seccomp, err = parseSeccomp(v)
 	case "nofile":
 		m.NoFile, err = parseNumber(v, 64, 1<<20)
 	case "nproc":

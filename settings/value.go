@@ -126,6 +126,29 @@ func parseTransport(s string) (Transport, error) {
 	return 0, fmt.Errorf("%q is no transport (try auto, vector, tuntap or fd)", s)
 }
 
+// Seccomp is what a system call meets that no kernel has use for.
+type Seccomp int
+
+const (
+	SeccompOn   Seccomp = iota // it fails with EPERM
+	SeccompKill                // it ends the process
+	SeccompLog                 // it is done, and in the host's audit log
+	SeccompOff                 // it is done
+)
+
+func (s Seccomp) String() string {
+	return [...]string{"on", "kill", "log", "off"}[s]
+}
+
+func parseSeccomp(s string) (Seccomp, error) {
+	for v := SeccompOn; v <= SeccompOff; v++ {
+		if s == v.String() {
+			return v, nil
+		}
+	}
+	return 0, fmt.Errorf("%q is no way to filter system calls (try on, kill, log or off)", s)
+}
+
 // A Disc is one of the guest's block devices.
 type Disc struct {
 	N        int    // /dev/ubdN, also /dev/ubda for 0 and so on

@@ -22,6 +22,7 @@ var parsers = map[string]parser{
 	"kernel":    checked(func(s string) error { return checkPath(s, true) }),
 	"size":      printed(ParseSize),
 	"transport": printed(parseTransport),
+	"seccomp":   printed(parseSeccomp),
 	"ip4":       printed(parseIP4),
 	"ip6":       printed(parseIP6),
 	"mac":       printed(parseMAC),
@@ -84,6 +85,7 @@ var good = map[string]map[string]string{
 	"kernel":    {"linux": "", "boot/linux-6.1": "", "/usr/bin/linux.uml": ""},
 	"size":      {"64M": "", "1024M": "1G", "1g": "1G", "40k": "40K", "8T": "", "0064M": "64M", "1536M": ""},
 	"transport": {"auto": "", "vector": "", "tuntap": ""},
+	"seccomp":   {"on": "", "kill": "", "log": "", "off": ""},
 	"ip4":       {"192.0.2.20": "192.0.2.20/32", "192.0.2.32/29": "", "10.0.0.0/24": "", "192.0.2.0": "192.0.2.0/32"},
 	"ip6":       {"2001:db8:0:1::/64": "", "2001:DB8::/48": "2001:db8::/48", "fd00::/64": "", "2000::/16": ""},
 	"mac":       {"fe:fd:c0:00:02:14": "", "FE-FD-C0-00-02-14": "fe:fd:c0:00:02:14", "fefd.c000.0214": "fe:fd:c0:00:02:14"},
@@ -122,6 +124,7 @@ const (
 	noGuest     = " cannot be a guest's address"
 	noPrefix    = " cannot be a guest's prefix"
 	made        = ": the start makes this argument from the settings"
+	noFilter    = " is no way to filter system calls (try on, kill, log or off)"
 	noDisc      = ": a disc is FILE or COWFILE,BACKINGFILE, then flags=r; a name cannot hold a space"
 )
 
@@ -142,6 +145,7 @@ var bad = map[string]map[string]string{
 	"size": {"": noSize, "M": noSize, "64": noSize, "64 M": noSize, "-1M": noSize, "+1M": noSize, "0M": noSize, "1.5G": noSize, "0x1M": noSize, "64MB": noSize, "1_0M": noSize,
 		"99999999999999999999M": noSize, "9223372036854775807K": " is larger than any disc", "8388608T": " is larger than any disc"},
 	"transport": {"": " is no transport (try auto, vector, tuntap or fd)", "Auto": " is no transport (try auto, vector, tuntap or fd)"},
+	"seccomp":   {"": noFilter, "On": noFilter, "1": noFilter},
 	"ip4": {"": noIP4, "1.2.3": noIP4, "1.2.3.04": noIP4, "::1": noIP4, "::ffff:1.2.3.4": noIP4, "1.2.3.4/33": noIP4, "1.2.3.4/": noIP4, "1.2.3.4/029": noIP4,
 		"192.0.2.33/29": " has bits set outside the block (try 192.0.2.32/29)", "10.0.0.0/8": " is more than 256 addresses, each published by itself (try several /24)",
 		"0.0.0.0": noGuest, "127.0.0.1": noGuest, "224.0.0.1": noGuest, "255.255.255.255": noGuest, "0.1.2.3": noGuest},

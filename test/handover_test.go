@@ -71,3 +71,20 @@ func alone(t *testing.T, l *lab.Lab, m *lab.Machine, pid int) {
 		t.Errorf("mconsole: %q", got)
 	}
 }
+
+func TestHandedOverDryRun(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	l.Machine("guest", lab.Settings{"ip4": address, "transport": "fd"})
+	plan := l.Must("uml-run", "--dry-run", "guest")
+	for _, want := range []string{
+		"\nnet    open tap_guest as descriptor 100, without offloads\n",
+		"\njail   unshare network namespace, empty\n",
+		"\njail   mount tmpfs /dev nosuid,noexec: null ptmx\n",
+		" vec0:transport=fd,fd=100,vec=0,mac=fe:fd:c0:00:02:14 ",
+	} {
+		if !strings.Contains(plan, want) {
+			t.Errorf("no %q in\n%s", want, plan)
+		}
+	}
+}

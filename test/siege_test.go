@@ -79,8 +79,6 @@ func besiege(t *testing.T, seed uint64) *siege {
 func (s *siege) round(i int, end string) {
 	s.t.Helper()
 	s.did["rounds: "+end]++
-	began := time.Now()
-	defer func() { s.t.Logf("round %d, %s: %v", i, end, time.Since(began).Round(time.Millisecond)) }()
 	one := s.both[s.random.IntN(2)]
 	switch end {
 	case "TERM", "KILL":
@@ -101,7 +99,7 @@ func (s *siege) round(i int, end string) {
 		s.crash()
 	}
 	if wrong := s.watch.wrong(); wrong != "" {
-		s.t.Fatalf("round %d, %s: %s", i, end, wrong)
+		s.t.Fatalf("round %d, %s: %s\n%s\n%s", i, end, wrong, s.both[0].Log(), s.both[1].Log())
 	}
 }
 
@@ -211,6 +209,7 @@ func (s *siege) inOrder() {
 	for _, other := range s.both {
 		if other != m {
 			other.Svc("-d")
+			other.WaitDown()
 		}
 	}
 	m.Svc("-o")

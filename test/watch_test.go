@@ -112,7 +112,8 @@ func (w *watch) answer() error {
 	return nil
 }
 
-// look judges one opening. pid is the opener's out here; it waits for us.
+// look judges one opening. pid is the opener's out here; it waits for us. One that
+// is killed meanwhile gets no file, and its children have another parent.
 func (w *watch) look(pid int) {
 	exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 	opener := w.inside(pid)
@@ -120,9 +121,9 @@ func (w *watch) look(pid int) {
 	w.opens[filepath.Base(exe)]++
 	w.mu.Unlock()
 	for _, other := range w.writers() {
-		if !slices.Contains(w.ancestors(other), opener) && !w.ending(other) {
+		if !slices.Contains(w.ancestors(other), opener) && !w.ending(other) && !w.ending(opener) {
 			name, _ := os.Readlink(w.l.Proc(other, "exe"))
-			w.say("process %d (%s) opens the disc that process %d (%s) has open for writing", opener, exe, other, name)
+			w.say("process %d (%s) opens the disc that process %d (%s) has open for writing\n%s", opener, exe, other, name, w.processes())
 		}
 	}
 }
@@ -158,6 +159,19 @@ func (w *watch) writers() (pids []int) {
 		}
 	}
 	return pids
+}
+
+// processes is what runs, for a failure's message.
+func (w *watch) processes() string {
+	var all strings.Builder
+	names, _ := filepath.Glob(fmt.Sprintf("/proc/%d/root/proc/[0-9]*", w.l.PID))
+	for _, name := range names {
+		pid, _ := strconv.Atoi(filepath.Base(name))
+		s := w.l.Status(pid)
+		exe, _ := os.Readlink(filepath.Join(name, "exe"))
+		fmt.Fprintf(&all, "%6d parent %s, traced by %s, uid %s, %s: %s\n", pid, s["PPid"], s["TracerPid"], s["Uid"], s["State"], exe)
+	}
+	return all.String()
 }
 
 func (w *watch) ancestors(pid int) (all []int) {

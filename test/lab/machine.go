@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // kernelImage is Debian's: dynamic, with both network transports.
@@ -151,10 +153,27 @@ func (m *Machine) Activate(before ...string) {
 	m.l.Wait("supervise of "+m.Name, func() bool { return m.l.Run("svok", m.service()).Code == 0 })
 }
 
-// Svc is svc's answer to one option, such as -d.
+// Svc gives supervise an order, such as -d, and waits until it is read.
 func (m *Machine) Svc(option string) {
 	m.l.t.Helper()
 	m.l.Must("svc", option, m.service())
+	m.l.Wait("supervise to read its orders", m.heard)
+}
+
+// heard says whether supervise has read all orders. It reads none in the second
+// after it has started something.
+func (m *Machine) heard() bool {
+	m.l.t.Helper()
+	fifo, err := os.OpenFile(filepath.Join(m.Dir, "supervise/control"), os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		m.l.t.Fatalf("lab: %v", err)
+	}
+	defer fifo.Close()
+	waiting, err := unix.IoctlGetInt(int(fifo.Fd()), unix.TIOCINQ)
+	if err != nil {
+		m.l.t.Fatalf("lab: orders of %s: %v", m.Name, err)
+	}
+	return waiting == 0
 }
 
 // Svstat is svstat's line, without the path.
@@ -184,10 +203,10 @@ func (m *Machine) WaitUp(old int) (pid int) {
 	return pid
 }
 
-// WaitDown waits until supervise watches no process.
+// WaitDown waits until supervise has no order left and watches no process.
 func (m *Machine) WaitDown() {
 	m.l.t.Helper()
-	m.l.Wait(m.Name+" to be down", func() bool { return strings.HasPrefix(m.Svstat(), "down") })
+	m.l.Wait(m.Name+" to be down", func() bool { return m.heard() && strings.HasPrefix(m.Svstat(), "down") })
 }
 
 func (m *Machine) logFile() string { return filepath.Join(m.l.Dir, m.Name+".log") }
