@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln race proof demo bench bare packages install clean
+.PHONY: build test lint fuzz vuln race proof faults demo bench bare packages install clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -41,6 +41,10 @@ race: packages build
 # Half an hour. A failure says its seed; UML_ROUNDS and UML_SEED are taken from the environment.
 proof: packages build
 	UML_ROUNDS=$${UML_ROUNDS:-500} go test -count=1 -v -timeout 4h -run '^TestRounds$$' ./test
+
+# Every system call of a start fails, and it is killed at each: some 4,500 starts.
+faults: packages build
+	FAULTS=all go test -count=1 -timeout 3h -v -run TestFaults ./test
 
 demo: packages build
 	@go run ./test/demo $(if $(KEEP),-keep)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"uml/fault"
 	"uml/netsetup"
 	"uml/probe"
 	"uml/runscript"
@@ -36,7 +37,7 @@ func (c *checker) addresses(ctx context.Context) {
 func (c *checker) probe(ctx context.Context, external *netsetup.Interface, err error, down []*machine) {
 	var all []netip.Addr
 	for _, m := range down {
-		all = append(all, m.Addresses...)
+		all = append(all, runscript.Probed(m.Machine)...)
 	}
 	if len(all) == 0 {
 		return
@@ -48,7 +49,7 @@ func (c *checker) probe(ctx context.Context, external *netsetup.Interface, err e
 	}
 	said := map[netip.Addr]answer{}
 	if err == nil {
-		said = answers(result, external.Name)
+		said = answers(result, external, all)
 	}
 	for _, m := range down {
 		if err != nil {
@@ -65,26 +66,32 @@ type answer struct {
 	warn string
 }
 
-func answers(r probe.Result, external string) map[netip.Addr]answer {
+func answers(r probe.Result, on *netsetup.Interface, asked []netip.Addr) map[netip.Addr]answer {
 	said := map[netip.Addr]answer{}
+	external, known := on.Name, runscript.KnownOn(on, asked)
 	for _, a := range r.Elsewhere {
 		said[a.Address] = answer{warn: fmt.Sprintf("%v: %v answered on %s in its place", a.Address, a.From, external)}
 	}
 	for _, u := range r.Unasked {
-		said[u.Address] = answer{warn: fmt.Sprintf("%v: could not be asked on %s by %s: %v", u.Address, external, u.How, u.Why)}
+		if what := runscript.Unasked(u, external); what != "" {
+			said[u.Address] = answer{warn: what}
+			if u.Blind {
+				said[u.Address] = answer{fail: fault.Temporary("%s, nor in any other way", what)}
+			}
+		}
 	}
 	for _, a := range r.Rivals {
-		said[a.Address] = answer{warn: runscript.Contested(a, external).Error()}
+		said[a.Address] = answer{warn: known.Contested(a).Error()}
 	}
 	for _, a := range r.Answers {
-		said[a.Address] = answer{fail: fmt.Errorf("%w (try: arping -I %s %v; and end it there)", runscript.Occupied(a, external), external, a.Address)}
+		said[a.Address] = answer{fail: fmt.Errorf("%w (try: arping -I %s %v; and end it there)", known.Occupied(a), external, a.Address)}
 	}
 	return said
 }
 
 func (c *checker) judgeSilence(m *machine, external string, said map[netip.Addr]answer) {
 	var silent []netip.Addr
-	for _, a := range m.Addresses {
+	for _, a := range runscript.Probed(m.Machine) {
 		switch s := said[a]; {
 		case s.fail != nil:
 			m.fail("addresses", s.fail)

@@ -59,8 +59,9 @@ const (
 // package's setuid and setgroups change every thread of the program, and the
 // others must stay able to take claims back.
 func (j *Jail) drop() error {
-	// A session keyring of its own; a kernel without keys has nothing to leak.
-	unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
+	if err := leaveKeys(); err != nil {
+		return err
+	}
 	if err := dropBounding(); err != nil {
 		return err
 	}
@@ -94,6 +95,17 @@ func (j *Jail) drop() error {
 	return j.verify()
 }
 
+// leaveKeys gives the process a session keyring of its own. Where there are no keys
+// (ENOSYS), or a container's filter denies them to all its processes (EPERM), there
+// is nothing to leak.
+func leaveKeys() error {
+	_, _, e := unix.RawSyscall(unix.SYS_KEYCTL, unix.KEYCTL_JOIN_SESSION_KEYRING, 0, 0)
+	if e != 0 && e != unix.ENOSYS && e != unix.EPERM {
+		return fmt.Errorf("leave the session's keys: %w", e)
+	}
+	return nil
+}
+
 func dropBounding() error {
 	for c := uintptr(0); ; c++ {
 		err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0)
@@ -125,8 +137,11 @@ func (j *Jail) verify() error {
 	r, e, s := unix.Getresuid()
 	gr, ge, gs := unix.Getresgid()
 	groups, err := unix.Getgroups()
+	if err != nil {
+		return fmt.Errorf("getgroups: %w", err)
+	}
 	uid, gid := j.Account.UID, j.Account.GID
-	if err != nil || caps != [2]unix.CapUserData{} || len(groups) != 0 ||
+	if caps != [2]unix.CapUserData{} || len(groups) != 0 ||
 		r != uid || e != uid || s != uid || gr != gid || ge != gid || gs != gid {
 		return fmt.Errorf("privileges are not gone: users %d %d %d, groups %d %d %d %v, capabilities %v", r, e, s, gr, ge, gs, groups, caps)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"runtime"
 	"unsafe"
 
@@ -89,6 +90,9 @@ func (j *Jail) Exec(file string, args []string, last func() error) error {
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOEXEC) {
 		return fault.Permanent("exec %s in the jail: %w", file, err)
 	}
+	if errors.Is(err, unix.EAGAIN) { // not the exec's own: what the new user id was over (execve(2))
+		return fmt.Errorf("exec %s in the jail: %w (%s has more processes than settings/nproc lets it, %d)", file, err, j.Account.Name, j.NProc)
+	}
 	return fmt.Errorf("exec %s in the jail: %w", file, err)
 }
 
@@ -164,10 +168,10 @@ func removeUmid(umid string) error {
 	}
 	dir := os.NewFile(uintptr(fd), name)
 	defer dir.Close()
-	return emptyUmid(dir, umid)
+	return emptyUmid(dir)
 }
 
-func emptyUmid(dir *os.File, umid string) error {
+func emptyUmid(dir *os.File) error {
 	names, err := dir.Readdirnames(3)
 	if err != nil && err != io.EOF {
 		return fmt.Errorf("list jail%s: %w", dir.Name(), err)
@@ -177,11 +181,21 @@ func emptyUmid(dir *os.File, umid string) error {
 			return fault.Permanent("jail%s/%s: is nothing that a kernel leaves (remove it)", dir.Name(), n)
 		}
 		if err := unix.Unlinkat(int(dir.Fd()), n, 0); err != nil {
-			return fault.Permanent("remove jail%s/%s: %w", dir.Name(), n, err)
+			return stays(path.Join(dir.Name(), n), err)
 		}
 	}
-	if err := unix.Rmdir("/uml/" + umid); err != nil {
-		return fault.Permanent("remove jail%s: %w", dir.Name(), err)
+	if err := unix.Rmdir(dir.Name()); err != nil {
+		return stays(dir.Name(), err)
 	}
 	return nil
+}
+
+// stays tells what somebody must remove from what a later start may.
+func stays(name string, err error) error {
+	for _, lasts := range []error{unix.EACCES, unix.EPERM, unix.EISDIR, unix.ENOTEMPTY} {
+		if errors.Is(err, lasts) {
+			return fault.Permanent("remove jail%s: %w", name, err)
+		}
+	}
+	return fmt.Errorf("remove jail%s: %w", name, err)
 }

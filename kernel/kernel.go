@@ -6,6 +6,7 @@ package kernel
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 
 	"uml/fault"
@@ -49,10 +50,9 @@ func Inspect(r io.ReaderAt) (*Image, error) {
 // own looks through user-mode Linux's own table of arguments, which every image
 // has and no other program.
 func (i *Image) own() (found bool, err error) {
-	err = i.table(".uml.setup.init", paramSize, func(name uint64) {
+	err = i.table(".uml.setup.init", paramSize, func(name uint64) error {
 		found = found || i.Mapped(name)
-		i.NoReboot = i.NoReboot || i.HasAt(name, "noreboot")
-		i.Seccomp = i.Seccomp || i.HasAt(name, "seccomp=")
+		return errors.Join(i.mark(&i.NoReboot, name, "noreboot"), i.mark(&i.Seccomp, name, "seccomp="))
 	})
 	return found, err
 }
@@ -60,10 +60,16 @@ func (i *Image) own() (found bool, err error) {
 // drivers looks through the table of all kernels, where each driver has an entry
 // for its device name.
 func (i *Image) drivers() error {
-	return i.table(".init.setup", obsParamSize, func(name uint64) {
-		i.Vector = i.Vector || i.HasAt(name, "vec\x00")
-		i.Legacy = i.Legacy || i.HasAt(name, "eth\x00")
+	return i.table(".init.setup", obsParamSize, func(name uint64) error {
+		return errors.Join(i.mark(&i.Vector, name, "vec\x00"), i.mark(&i.Legacy, name, "eth\x00"))
 	})
+}
+
+// mark notes that a name is the wanted one.
+func (i *Image) mark(has *bool, name uint64, want string) error {
+	found, err := i.HasAt(name, want)
+	*has = *has || found
+	return err
 }
 
 // Both tables are arrays of structures that begin with a pointer to a string.
@@ -72,10 +78,10 @@ const (
 	obsParamSize = 24 // struct obs_kernel_param: str, setup_func, early (include/linux/init.h)
 )
 
-func (i *Image) table(section string, size int, each func(name uint64)) error {
+func (i *Image) table(section string, size int, each func(name uint64) error) error {
 	b, err := i.Section(section)
-	for ; len(b) >= size; b = b[size:] {
-		each(binary.LittleEndian.Uint64(b))
+	for ; len(b) >= size && err == nil; b = b[size:] {
+		err = each(binary.LittleEndian.Uint64(b))
 	}
 	return err
 }

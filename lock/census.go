@@ -26,15 +26,14 @@ func TakeCensus() (Census, error) {
 	return all, eachProcess(all.add)
 }
 
-// add looks through one process's descriptors. One that is gone meanwhile, or
-// whose descriptors are, holds nothing.
-func (c Census) add(pid int) {
-	eachLocked(pid, func(st *unix.Stat_t, taker int) bool {
+// add looks through one process's descriptors.
+func (c Census) add(pid int) error {
+	return eachLocked(pid, func(st *unix.Stat_t, taker int) error {
 		id := file{st.Dev, st.Ino}
 		if !slices.ContainsFunc(c[id], func(h Holder) bool { return h.PID == pid }) {
 			c[id] = append(c[id], Holder{PID: pid, Taker: taker})
 		}
-		return true
+		return nil
 	})
 }
 

@@ -2,7 +2,9 @@ package lock
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -38,70 +40,94 @@ func Find(f *os.File) ([]Holder, error) {
 		return nil, fmt.Errorf("stat %s: %w", f.Name(), err)
 	}
 	var holders []Holder
-	err := eachProcess(func(pid int) {
-		if h, ok := holds(pid, &st); ok {
+	err := eachProcess(func(pid int) error {
+		h, found, err := holds(pid, &st)
+		if found {
 			holders = append(holders, h)
 		}
+		return err
 	})
 	return holders, err
 }
 
-// eachProcess calls do for every process but this one.
-func eachProcess(do func(pid int)) error {
+// eachProcess calls do for every process but this one, until one cannot be looked
+// at: the kernel of a guest that runs may be the one that was not seen, and its
+// children would be taken for strays. One that is gone meanwhile is no error, nor
+// one that even root may not look at (in a container, its first process): guests
+// have no rights that we lack.
+func eachProcess(do func(pid int) error) error {
 	proc, err := os.Open("/proc")
 	if err != nil {
 		return err
 	}
 	defer proc.Close()
 	names, err := proc.Readdirnames(-1)
+	if err != nil {
+		return err
+	}
 	for _, n := range names {
-		if pid, err := strconv.Atoi(n); err == nil && pid != os.Getpid() {
-			do(pid)
+		pid, err := strconv.Atoi(n)
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		if err := do(pid); err != nil && !gone(err) && !errors.Is(err, fs.ErrPermission) {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
-// holds looks through one process's descriptors. One that is gone meanwhile, or
-// whose descriptors are, holds nothing.
-func holds(pid int, file *unix.Stat_t) (h Holder, found bool) {
-	eachLocked(pid, func(st *unix.Stat_t, taker int) bool {
-		if st.Dev != file.Dev || st.Ino != file.Ino {
-			return true
+// gone is what the kernel says of a process or descriptor that is not there any
+// more (proc(5)).
+func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
+
+// holds looks through one process's descriptors.
+func holds(pid int, file *unix.Stat_t) (h Holder, found bool, err error) {
+	err = eachLocked(pid, func(st *unix.Stat_t, taker int) error {
+		if found || st.Dev != file.Dev || st.Ino != file.Ino {
+			return nil
 		}
 		status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 		h, found = Holder{pid, taker, uids(status)}, err == nil
-		return !found
+		return err
 	})
-	return h, found
+	return h, found, err
 }
 
-// eachLocked calls do for each of a process's descriptors that has a flock, until
-// it says no. The lock line's device is the filesystem's, which need not be what
+// eachLocked calls do for each of a process's descriptors that has a flock. The lock line's device is the filesystem's, which need not be what
 // stat says (btrfs, overlayfs): so the file itself is asked.
-func eachLocked(pid int, do func(st *unix.Stat_t, taker int) bool) {
+func eachLocked(pid int, do func(st *unix.Stat_t, taker int) error) error {
 	dir := "/proc/" + strconv.Itoa(pid)
 	fds, err := os.ReadDir(dir + "/fdinfo")
 	if err != nil {
-		return
+		return err
 	}
 	for _, fd := range fds {
-		info, err := os.ReadFile(path.Join(dir, "fdinfo", fd.Name()))
-		if err != nil {
-			continue
-		}
-		taker, inode, ok := flockTaker(info)
-		if !ok {
-			continue
-		}
-		var st unix.Stat_t
-		if unix.Stat(path.Join(dir, "fd", fd.Name()), &st) != nil || st.Ino != inode {
-			continue
-		}
-		if !do(&st, taker) {
-			return
+		if err := ifLocked(dir, fd.Name(), do); err != nil && !gone(err) {
+			return err
 		}
 	}
+	return nil
+}
+
+func ifLocked(dir, fd string, do func(st *unix.Stat_t, taker int) error) error {
+	info, err := os.ReadFile(path.Join(dir, "fdinfo", fd))
+	if err != nil {
+		return err
+	}
+	taker, inode, ok := flockTaker(info)
+	if !ok {
+		return nil
+	}
+	var st unix.Stat_t
+	name := path.Join(dir, "fd", fd)
+	if err := unix.Stat(name, &st); err != nil {
+		return &os.PathError{Op: "stat", Path: name, Err: err}
+	}
+	if st.Ino != inode {
+		return nil
+	}
+	return do(&st, taker)
 }
 
 // flockTaker finds "lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF" in the
@@ -153,6 +179,7 @@ func end(f *os.File, holders []Holder, uid int) error {
 		return fmt.Errorf("stat %s: %w", f.Name(), err)
 	}
 	var fds []unix.PollFd
+	var ending []Holder
 	defer func() {
 		for _, p := range fds {
 			unix.Close(int(p.Fd))
@@ -167,19 +194,25 @@ func end(f *os.File, holders []Holder, uid int) error {
 			return fmt.Errorf("stray process %d: pidfd_open: %w", h.PID, err)
 		}
 		fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
-		if now, ok := holds(h.PID, &st); !ok || now.Taker != h.Taker || !now.runsAs(uid) {
+		now, found, err := holds(h.PID, &st)
+		if err != nil && !gone(err) {
+			return fmt.Errorf("stray process %d: %w", h.PID, err)
+		}
+		if !found || now.Taker != h.Taker || !now.runsAs(uid) {
 			fds = fds[:len(fds)-1]
 			unix.Close(fd)
 			continue
 		}
+		ending = append(ending, h)
 		if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
 			return fmt.Errorf("stray process %d: kill: %w", h.PID, err)
 		}
 	}
-	return await(f.Name(), fds)
+	return await(f.Name(), ending, fds)
 }
 
-func await(name string, fds []unix.PollFd) error {
+// await waits for each of the holders by its pidfd.
+func await(name string, holders []Holder, fds []unix.PollFd) error {
 	deadline := time.Now().Add(endTimeout)
 	for i := range fds {
 		for {
@@ -191,7 +224,7 @@ func await(name string, fds []unix.PollFd) error {
 				return fmt.Errorf("wait for a stray process: %w", err)
 			}
 			if n == 0 {
-				return fault.Temporary("%s: a stray of a killed guest kernel holds it and does not end (state D in ps?)", name)
+				return fault.Temporary("%s: held by %s of a killed guest kernel, which was killed too and does not end (state D or t in ps?)", name, Describe(holders[i:i+1]))
 			}
 			break
 		}

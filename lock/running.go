@@ -47,15 +47,17 @@ func jailed(uid int) (found int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	err = eachProcess(func(pid int) {
+	err = eachProcess(func(pid int) error {
 		dir := "/proc/" + strconv.Itoa(pid)
 		status, err := os.ReadFile(dir + "/status")
 		if err != nil || !(Holder{UIDs: uids(status)}).runsAs(uid) {
-			return
+			return err
 		}
-		if theirs, err := os.Readlink(dir + "/ns/mnt"); err == nil && theirs != ours && found == 0 {
+		theirs, err := os.Readlink(dir + "/ns/mnt")
+		if err == nil && theirs != ours && found == 0 {
 			found = pid // the kernel comes before its children
 		}
+		return err
 	})
 	return found, err
 }

@@ -49,7 +49,8 @@ func newLab(t *testing.T, more ...string) lab {
 	l := lab{t}
 	l.ip("netns add peer", "link add ext type veth peer name eth0 netns peer")
 	t.Cleanup(func() { l.ip("link del ext", "netns del peer") })
-	l.ip(
+	l.ip( // no address of the kernel's own, which would come when it pleases
+		"link set ext addrgenmode none", "-n peer link set eth0 addrgenmode none",
 		"link set ext up", "addr add 10.9.0.1/16 dev ext", "addr add fd09::1/64 dev ext nodad",
 		"-n peer link set eth0 up", "-n peer addr add 10.9.0.2/16 dev eth0", "-n peer addr add fd09::2/64 dev eth0 nodad",
 	)

@@ -30,7 +30,7 @@ func (l lab) relay() *relay {
 	l.ip("-n peer link set eth0 down", "-n peer link set eth0 netns relay name near",
 		"-n relay link add far type veth peer name eth0 netns peer",
 		"-n relay link set near addrgenmode none arp off up", "-n relay link set far addrgenmode none arp off up",
-		"-n peer link set eth0 up", "-n peer addr add 10.9.0.2/16 dev eth0", "-n peer addr add fd09::2/64 dev eth0 nodad")
+		"-n peer link set eth0 addrgenmode none up", "-n peer addr add 10.9.0.2/16 dev eth0", "-n peer addr add fd09::2/64 dev eth0 nodad")
 	// This host's kernel has no question of its own to the peer, which would be counted.
 	mac := l.hardware()
 	for _, a := range []string{"10.9.0.2", "fd09::2"} {

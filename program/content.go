@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"io"
 
 	"uml/fault"
@@ -58,26 +59,32 @@ func (p *Program) sections() (all []elf.Section64, names []byte, err error) {
 
 // HasAt says whether the bytes at an address of the program are these. It is
 // false where the file holds nothing: an address that only a relocation fills in.
-func (p *Program) HasAt(addr uint64, want string) bool {
+func (p *Program) HasAt(addr uint64, want string) (bool, error) {
 	off, size := p.offset(addr)
 	if size < uint64(len(want)) {
-		return false
+		return false, nil
 	}
 	if off < p.pageAt || off+uint64(len(want)) > p.pageAt+uint64(len(p.page)) {
-		p.turn(off, size)
+		if err := p.turn(off, size); err != nil {
+			return false, err
+		}
 	}
-	return bytes.HasPrefix(p.page[off-p.pageAt:], []byte(want))
+	return bytes.HasPrefix(p.page[off-p.pageAt:], []byte(want)), nil
 }
 
 // turn reads on from off. The names in a table lie side by side in the file, so
 // that a page of it saves a hundred small reads.
-func (p *Program) turn(off, size uint64) {
+func (p *Program) turn(off, size uint64) error {
 	if p.page == nil {
 		p.page = make([]byte, maxString)
 	}
 	b := p.page[:min(size, maxString)]
-	n, _ := p.r.ReadAt(b, int64(off)) // what could not be read is not what was wanted
+	n, err := p.r.ReadAt(b, int64(off))
 	p.page, p.pageAt = b[:n], off
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
 }
 
 // Mapped says whether the file holds anything for an address.

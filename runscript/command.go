@@ -37,10 +37,11 @@ func Command(ctx context.Context, o Options, argv []string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.enterRoom(); err != nil {
-		return err
+	err = s.enterRoom()
+	if err == nil {
+		err = s.exec(file, argv, signals.last)
 	}
-	return s.exec(file, argv, signals.last)
+	return errors.Join(err, s.elsewhere(s.unmakeUml))
 }
 
 // bringCommand returns the program's path in the jail.

@@ -39,16 +39,11 @@ func (s *start) discs(in *handle.Dir) ([]settings.Disc, error) {
 }
 
 func (s *start) disc(in *handle.Dir, d settings.Disc, opened files) (there bool, err error) {
-	if d.Optional {
-		f, err := in.Open(d.File)
-		if errors.Is(err, unix.ENOENT) {
-			return false, nil
-		}
-		if err == nil {
-			f.Close()
-		}
+	err = s.bringDisc(in, d.File, d.ReadOnly, opened)
+	if d.Optional && errors.Is(err, errAbsent) {
+		return false, nil
 	}
-	if err := s.bringDisc(in, d.File, d.ReadOnly, opened); err != nil {
+	if err != nil {
 		return false, err
 	}
 	if d.Backing != "" {

@@ -39,7 +39,7 @@ type Examination struct {
 	Machine   *settings.Machine // nil: its settings have faults
 	State     State
 	Left      bool         // routes or published addresses stand
-	Addresses []netip.Addr // that a start would ask
+	Addresses []netip.Addr // that the guest has when it is up
 	Discs     []DiscFile
 	Findings  []Finding
 
@@ -148,7 +148,7 @@ func (s *start) seeSettings() (err error) {
 	}
 	e.Machine = m
 	if m.Net.Kind == settings.Routed {
-		e.Addresses = s.asked()
+		e.Addresses = asked(m)
 	}
 	if err := m.Unbuilt(); err != nil {
 		return err

@@ -69,10 +69,33 @@ func (s *start) makeUml() error {
 		return err
 	}
 	defer in.Close()
-	if err := s.making(in, func() error { return unix.Mkdirat(in.Fd(), "uml", 0o700) }); err != nil {
+	err = s.making(in, func() error {
+		err := unix.Mkdirat(in.Fd(), "uml", 0o700)
+		s.madeUml = err == nil // even if making fails then
+		return err
+	})
+	if err != nil {
 		return fmt.Errorf("make %s: %w", in.Join("uml"), err)
 	}
 	return s.umlDir(in)
+}
+
+// unmakeUml takes the uml/ of a start away that failed after all. What the user has
+// put there meanwhile is his.
+func (s *start) unmakeUml() error {
+	if !s.madeUml {
+		return nil
+	}
+	in, err := s.openJail()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	err = s.making(in, func() error { return unix.Unlinkat(in.Fd(), "uml", unix.AT_REMOVEDIR) })
+	if err != nil && !errors.Is(err, unix.ENOTEMPTY) {
+		return fmt.Errorf("remove %s: %w", in.Join("uml"), err)
+	}
+	return nil
 }
 
 // ownDir gives uml/ to the user where a start was interrupted before it did.

@@ -1,7 +1,6 @@
 package runscript
 
 import (
-	"net/netip"
 	"strings"
 
 	"uml/netsetup"
@@ -10,7 +9,7 @@ import (
 
 // planAddresses and planRest are the rest of a dry run: the steps that it does
 // not take, in their order.
-func (s *start) planAddresses(external string, ask []netip.Addr) error {
+func (s *start) planAddresses(external string) error {
 	release, up, err := netsetup.StartPlan(s.m, s.host)
 	if err != nil {
 		return err
@@ -19,7 +18,7 @@ func (s *start) planAddresses(external string, ask []netip.Addr) error {
 	for _, l := range release {
 		s.plan("net", "%s", l)
 	}
-	for _, a := range ask {
+	for _, a := range Probed(s.m) {
 		below := "ARP"
 		if a.Is6() {
 			below = "neighbour solicitation"

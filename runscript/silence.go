@@ -3,44 +3,100 @@ package runscript
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"uml/fault"
+	"uml/netsetup"
 	"uml/probe"
+	"uml/settings"
 )
 
+// linkLocal is where every IPv6 host has an address of its hardware address.
+var linkLocal = netip.MustParsePrefix("fe80::/64")
+
+// Probed are the addresses that must be silent: each IPv4 address, ::2 of each
+// prefix, and in the /64 on the link the one that the guest makes for itself; and
+// on the external link the one that shows who has the guest's hardware address.
+func Probed(m *settings.Machine) []netip.Addr {
+	if m.Net.Kind != settings.Routed {
+		return nil
+	}
+	return append(asked(m), m.Autoconfigured(linkLocal))
+}
+
+// asked are those of them that a guest that is up has.
+func asked(m *settings.Machine) []netip.Addr {
+	all := m.Addresses4()
+	for i, p := range m.IP6 {
+		all = append(all, settings.Router(p))
+		if i == 0 {
+			all = append(all, m.Autoconfigured(p))
+		}
+	}
+	return all
+}
+
 // judge refuses a start for an address that somebody has or is about to take, and
-// says what could not be found out.
-func (s *start) judge(r probe.Result, external string) error {
+// for one that could not be asked at all. It says what else was not found out.
+func (s *start) judge(r probe.Result, external *netsetup.Interface) error {
+	var errs []error
 	for _, u := range r.Unasked {
-		s.Say(fmt.Sprintf("warning: %v: could not be asked on %s by %s: %v", u.Address, external, u.How, u.Why))
+		what := Unasked(u, external.Name)
+		switch {
+		case what == "":
+		case u.Blind:
+			errs = append(errs, fault.Temporary("%s, nor in any other way: its silence proves nothing", what))
+		default:
+			s.Say("warning: " + what)
+		}
 	}
 	for _, a := range r.Elsewhere {
-		s.Say(fmt.Sprintf("warning: %v: %v answered on %s in its place", a.Address, a.From, external))
+		s.Say(fmt.Sprintf("warning: %v: %v answered on %s in its place", a.Address, a.From, external.Name))
 	}
-	var errs []error
+	if len(r.Answers)+len(r.Rivals) == 0 {
+		return errors.Join(errs...)
+	}
+	known := KnownOn(external, Probed(s.m))
 	for _, a := range r.Answers {
-		errs = append(errs, Occupied(a, external))
+		errs = append(errs, known.Occupied(a))
 	}
 	for _, a := range r.Rivals {
-		errs = append(errs, Contested(a, external))
+		errs = append(errs, known.Contested(a))
 	}
 	return errors.Join(errs...)
 }
 
+// Unasked says of what could not be asked. It is nothing for the link-local
+// address: on a host without IPv6, or where it is off, that is no fault.
+func Unasked(u probe.Unasked, external string) string {
+	if u.Address.IsLinkLocalUnicast() && u.Address.Is6() {
+		return ""
+	}
+	return fmt.Sprintf("%v: could not be asked on %s by %s: %v", u.Address, external, u.How, u.Why)
+}
+
 // Occupied is the fault of an address that answers though the guest is down.
-func Occupied(a probe.Answer, external string) error {
-	return fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its address", a.Address, external, heard(a))
+func (k *Known) Occupied(a probe.Answer) error {
+	what := "address"
+	if a.Address.IsLinkLocalUnicast() && a.Address.Is6() {
+		what = "hardware address (settings/mac)"
+	}
+	return fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its %s", a.Address, k.external, k.heard(a), what)
 }
 
 // Contested is the fault of an address that another host is about to use.
-func Contested(a probe.Answer, external string) error {
-	return fault.Temporary("%v: another asks for it on %s at this moment (%s): the guest is being started on another host", a.Address, external, heard(a))
+func (k *Known) Contested(a probe.Answer) error {
+	return fault.Temporary("%v: another asks for it on %s at this moment (%s): the guest is being started on another host", a.Address, k.external, k.heard(a))
 }
 
 // heard is how an address was heard, and whose voice it was.
-func heard(a probe.Answer) string {
+func (k *Known) heard(a probe.Answer) string {
 	if a.MAC == nil {
 		return a.How
 	}
-	return a.How + "; " + a.MAC.String()
+	voice := a.How + "; " + a.MAC.String()
+	if who := k.who(a.MAC); who != "" {
+		voice += " of " + who
+	}
+	return voice
 }

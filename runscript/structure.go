@@ -189,12 +189,18 @@ func (s *start) executable(f *handle.File) error {
 		return fault.Permanent("%s: lies on a filesystem that is mounted noexec", f.Path)
 	}
 	return handle.As(s.m.User.UID, s.m.User.GID, func() error {
-		if err := f.Access(unix.X_OK); err != nil {
+		err := f.Access(unix.X_OK)
+		if errors.Is(err, unix.EACCES) {
 			return fault.Permanent("%s: %s cannot execute it (try: chmod a+rx %s)", f.Path, s.m.User.Name, f.Path)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: whether %s can execute it: %w", f.Path, s.m.User.Name, err)
 		}
 		return nil
 	})
 }
+
+var errAbsent = errors.New("there is no such file")
 
 // openFile opens a file of the jail, or one of the host by its absolute path,
 // which is the administrator's word.
@@ -206,7 +212,7 @@ func (s *start) openFile(in *handle.Dir, name string) (f *handle.File, err error
 	}
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
-		return nil, fault.Permanent("%s: there is no such file", s.place(in, name))
+		return nil, fault.Permanent("%s: %w", s.place(in, name), errAbsent)
 	case errors.Is(err, unix.ELOOP):
 		return nil, fault.Permanent("%s: leads over a symbolic link", s.place(in, name))
 	}

@@ -35,6 +35,8 @@ func TestReadHost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			same(t, "file", got.File("external"), filepath.Join(c.dir, "external"))
+			got.Dir = ""
 			same(t, "host", *got, c.want)
 		})
 	}

@@ -38,6 +38,11 @@ func Read(dir *handle.Dir) (*Machine, error) {
 	faults := readDir(dir, "settings", func(name string, lines []string) error {
 		return m.set(dir.Join("settings/"+name), name, lines)
 	}, known)
+	// What follows from a setting that could not be read would be a guess, and its
+	// faults would seem to last.
+	if err := errors.Join(faults...); err != nil && fault.Code(err) == fault.MayPass {
+		return m, err
+	}
 	for _, err := range []error{m.checkSeccomp(), m.finish(dir)} {
 		if err != nil {
 			faults = append(faults, err)
