@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"uml/jail"
 	"uml/test/lab"
 )
 
@@ -38,11 +39,13 @@ func TestHostileInside(t *testing.T) {
 			t.Errorf("outside of the jail: %s%s", r.Out, r.Err)
 		}
 	}
+	closed := func() bool { return strings.Contains(l.Must("ip", "route"), "linkdown") }
+	l.Wait("the TAP without carrier", closed)
 	before := settled(l)
 	got, errs := onTerminal(t, l, m, append([]string{"uml-jail", "--", hostile, "try"}, targets...)...)
 	t.Log(errs)
-	// What is not refused yet needs a filter of system calls, Landlock, or a limit of memory.
 	golden(t, "hostile.txt", got)
+	l.Wait("the TAP without carrier", closed)
 	same(t, before, settled(l))
 }
 
@@ -50,7 +53,9 @@ var outsideSucceed = []string{
 	"the host's root by a process of the same account", "trace a process of the same account", "read the memory of a process of the same account",
 	"signal a process of the same account", "take a descriptor of a process of the same account", "change the limits of a process of the same account",
 	"make a key", "connect to the host", "connect to an abstract socket of the host", "netlink socket",
-	"see the host's interfaces", "give the own TAP away", "change the own TAP's address", "memory", "shared memory", "shared memory of a name", "a file in memory",
+	"see the host's interfaces", "give the own TAP away", "change the own TAP's address", "let the own TAP go",
+	"shared memory of a name", "message queues", "semaphores",
+	"choose the processor of a process of the same account", "personality", "listen on the host's addresses", "run a program from /tmp",
 }
 
 // stander is a process of the machine's account on the host, and a service there.
@@ -103,7 +108,9 @@ func onTerminal(t *testing.T, l *lab.Lab, m *lab.Machine, args ...string) (out, 
 	return o.String(), e.String()
 }
 
-// golden compares with a file of testdata; UPDATE=1 writes it.
+// golden compares with a file of testdata; UPDATE=1 writes it. It was written on a
+// host that has all of Landlock that the jail uses; on an older one signals are
+// known to be open.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", name)
@@ -112,5 +119,18 @@ func golden(t *testing.T, name, got string) {
 			t.Fatal(err)
 		}
 	}
-	same(t, read(t, file), got)
+	same(t, held(read(t, file)), held(got))
+}
+
+func held(lines string) string {
+	if jail.LandlockABI() >= 6 {
+		return lines
+	}
+	var rest strings.Builder
+	for line := range strings.Lines(lines) {
+		if !strings.HasPrefix(line, "signal a process of the same account") && !strings.HasPrefix(line, "end all processes of the account") {
+			rest.WriteString(line)
+		}
+	}
+	return rest.String()
 }

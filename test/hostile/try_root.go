@@ -124,14 +124,13 @@ var files = []attempt{
 	{name: "write the lock by its descriptor", do: lock(func(fd int) error { _, err := unix.Write(fd, []byte("x")); return err })},
 	{name: "let everybody open the lock", do: lock(func(fd int) error { return unix.Fchmod(fd, 0o666) })},
 	{name: "make the lock longer", do: lock(func(fd int) error { return unix.Ftruncate(fd, 1<<20) })},
-	{name: "let go of the lock", contained: "a start finds the account's processes",
-		do: lock(func(fd int) error { return unix.Flock(fd, unix.LOCK_UN) })},
+	{name: "let go of the lock", known: "contained: a start finds the account's processes", do: lock(unix.Close)},
 	{name: "write the kernel image", do: func() error { _, err := os.OpenFile("/linux", os.O_WRONLY, 0); return err }},
 	{name: "write the running program", do: func() error { _, err := os.OpenFile("/hostile", os.O_WRONLY, 0); return err }},
 	{name: "make a file in the root", do: func() error { return os.WriteFile("/new", nil, 0o600) }},
 	{name: "make a file in /dev", do: func() error { return os.WriteFile("/dev/new", nil, 0o600) }},
 	{name: "run a program from uml/", do: func() error { return run("/uml/program") }},
-	{name: "run a program from /tmp", contained: "guest RAM lies there and is mapped executable", do: func() error { return run("/tmp/program") }},
+	{name: "run a program from /tmp", do: func() error { return run("/tmp/program") }},
 	{name: "fanotify", do: func() error { _, err := unix.FanotifyInit(unix.FAN_CLASS_CONTENT, 0); return err }},
 }
 
@@ -149,7 +148,7 @@ func lock(do func(fd int) error) func() error {
 }
 
 func run(name string) error {
-	self, err := os.ReadFile("/hostile")
+	self, err := os.ReadFile(target["self"])
 	if err != nil {
 		return err
 	}
@@ -157,11 +156,7 @@ func run(name string) error {
 		return err
 	}
 	defer os.Remove(name)
-	p, err := os.StartProcess(name, []string{"hostile"}, &os.ProcAttr{})
-	if err != nil {
-		return err
-	}
-	_, err = p.Wait()
+	_, err = start(name, []string{"hostile"})
 	return err
 }
 
