@@ -80,7 +80,7 @@ var knownBugs = []knownBug{
 	{name: "CVE-2026-39822 go", set: lab.Settings{"ubd1": "link/"}, make: "ln -s $OUT/disc jail/link", code: 100, want: "link/"},
 	{name: "CVE-2026-39822 go, kernel", set: lab.Settings{"kernel": "link/"}, make: "ln -s $OUT/linux jail/link", code: 100, want: "link/"},
 	// What a caller has came through.
-	{name: "CVE-2022-29162 runc", with: "setpriv --inh-caps=+chown,+dac_override,+sys_admin --ambient-caps=+chown,+dac_override,+sys_admin",
+	{name: "CVE-2022-29162 runc", set: lab.Settings{"seccomp": "off"}, with: "setpriv --inh-caps=+chown,+dac_override,+sys_admin --ambient-caps=+chown,+dac_override,+sys_admin",
 		look: shows("capabilities 0 0 0 0 0 <nil>")},
 	{name: "CVE-2024-21626 runc", with: "exec 3</ 4</proc 7<$OUT 9<$OUT/disc; cd $OUT;",
 		look: shows("cwd / <nil>", "descriptors 5")}, // with the lock and the disc

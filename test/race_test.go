@@ -22,7 +22,7 @@ const batch = 20
 // enough for each run of the suite to meet every change, or by UML_RACE ("10000
 // 200", make race) as many as it takes to trust it.
 func raceStarts(t *testing.T) (stubs, kernels int) {
-	stubs, kernels = 240, 4
+	stubs, kernels = 120, 2
 	if s := os.Getenv("UML_RACE"); s != "" {
 		if _, err := fmt.Sscan(s, &stubs, &kernels); err != nil {
 			t.Fatalf("UML_RACE=%q: %v", s, err)
@@ -49,6 +49,11 @@ func raced(t *testing.T, l *lab.Lab, hostile string, out *outside, name string, 
 	t.Cleanup(func() { attacker.Cancel(); attacker.Wait() })
 	l.Wait("the attacker", func() bool { _, err := os.Lstat(filepath.Join(m.Jail, "fifo")); return err == nil })
 	return racedMachine{m, hostile}
+}
+
+// kernels are the processes of the machine's user, but the attacker.
+func (m racedMachine) kernels(l *lab.Lab) []int {
+	return l.Processes(func(s lab.Status) bool { return s.Int("Uid") == m.UID && s["Name"] != "hostile" })
 }
 
 // starts runs n starts one after the other. Their output is in two files, and how
@@ -94,9 +99,7 @@ func TestRace(t *testing.T) {
 	raceKernels(t, l, m, out, kernels)
 	out.untouched(t)
 	same(t, before, read(t, mounts))
-	l.Wait("no process of a jail", func() bool {
-		return len(l.Processes(func(s lab.Status) bool { return s.Int("Uid") == m.UID && s["Name"] != "hostile" })) == 0
-	})
+	l.Wait("no process of a jail", func() bool { return len(m.kernels(l)) == 0 })
 }
 
 // judgeLooks: each report is whole, and of nothing outside. Lock, discs and swap
@@ -163,9 +166,14 @@ func raceKernels(t *testing.T, l *lab.Lab, m racedMachine, out *outside, n int) 
 			up++
 			judgeKernel(t, l, m, out)
 		}
-		for _, pid := range l.Processes(func(s lab.Status) bool { return s.Int("Uid") == m.UID && s["Name"] != "hostile" }) {
-			l.Run("kill", "-9", strconv.Itoa(pid)) // some end meanwhile
-		}
+		// Again and again: a kernel makes children while it is looked at.
+		l.Wait("the end of the kernel", func() bool {
+			left := m.kernels(l)
+			for _, pid := range left {
+				l.Run("kill", "-9", strconv.Itoa(pid)) // some end meanwhile
+			}
+			return len(left) == 0
+		})
 		if !over {
 			<-ended
 		}
