@@ -193,7 +193,11 @@ func judgeKernel(t *testing.T, l *lab.Lab, m racedMachine, out *outside) {
 			names, _ := os.ReadDir(l.Proc(pid, dir))
 			for _, name := range names {
 				var st unix.Stat_t
-				if unix.Stat(l.Proc(pid, dir+"/"+name.Name()), &st) != nil {
+				stat := unix.Lstat // a link that the user made is his
+				if dir == "fd" {
+					stat = unix.Stat
+				}
+				if stat(l.Proc(pid, dir+"/"+name.Name()), &st) != nil {
 					continue
 				}
 				if path := out.ids[fmt.Sprintf("%d:%d", st.Dev, st.Ino)]; path != "" {

@@ -43,7 +43,7 @@ func look([]string) error {
 			return nil
 		}
 		if f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0); err == nil && d.Type().IsRegular() {
-			f.WriteAt([]byte("hostile"), 16)
+			f.WriteAt([]byte("hostile"), 9) // a kernel that was a disc at that moment stays one: elf(5), EI_PAD
 			f.Close()
 		}
 		return nil
