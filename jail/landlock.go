@@ -100,7 +100,7 @@ func (j *Jail) landlock(abi int) error {
 	defer unix.Close(int(set))
 	for _, r := range j.rules() {
 		if err := r.add(int(set), attr.Handled_access_fs); err != nil {
-			return fmt.Errorf("add the Landlock rule for %s in the jail: %w", r.at, err)
+			return fmt.Errorf("make a Landlock rule for %s in the jail: %w", r.at, err)
 		}
 	}
 	if _, _, e := unix.RawSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, set, 0, 0); e != 0 {

@@ -103,8 +103,11 @@ func (l *look) foreign(a netip.Addr, p netip.Prefix) error {
 	return nil
 }
 
-// mine says whether dev is a TAP of this machine.
+// mine says whether dev is a TAP of this machine, or its beacon.
 func (l *look) mine(dev *link) bool {
+	if dev.Alias == alias(l.m) {
+		return true
+	}
 	for _, t := range l.ours() {
 		if t.Index == dev.Index {
 			return true

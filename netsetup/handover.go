@@ -36,7 +36,7 @@ func OpenTUN() (*os.File, error) {
 // can be.
 func Attach(tun *os.File, m *settings.Machine) error {
 	fd := int(tun.Fd())
-	err := setIFF(fd, m.TAP, 0)
+	err := setIFF(fd, m.TAP, unix.IFF_TAP)
 	if errors.Is(err, unix.EBUSY) {
 		return fault.Temporary("%s: a process has it open (end it: the guest is down)", m.TAP)
 	}

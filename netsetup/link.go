@@ -143,6 +143,9 @@ func (l *link) up() bool { return l.Flags&unix.IFF_UP != 0 }
 // String is the interface as a message names it: with its machine, or its kind.
 func (l *link) String() string {
 	if dir, ok := strings.CutPrefix(l.Alias, aliasMark); ok {
+		if !l.TAP {
+			return fmt.Sprintf("%s, the beacon of machine %s", l.Name, dir)
+		}
 		return fmt.Sprintf("%s, the TAP of machine %s", l.Name, dir)
 	}
 	return l.Name + ", " + l.kind()

@@ -127,8 +127,9 @@ func tap6(tap string, on bool) []sysctl {
 	}
 }
 
-// ipv6 says whether this host's kernel has IPv6 at all.
+// ipv6 says whether this host's kernel has IPv6 at all. Where that cannot be told,
+// what follows will say why.
 func ipv6() bool {
 	_, err := os.Stat("/proc/sys/net/ipv6/conf/all")
-	return err == nil
+	return !errors.Is(err, os.ErrNotExist)
 }

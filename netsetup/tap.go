@@ -50,7 +50,7 @@ func makeTAP(name string, uid int) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if err := setIFF(fd, name, unix.IFF_TUN_EXCL); err != nil {
+	if err := setIFF(fd, name, unix.IFF_TAP|unix.IFF_TUN_EXCL); err != nil {
 		return err
 	}
 	if err := unix.IoctlSetInt(fd, unix.TUNSETOWNER, uid); err != nil {
@@ -75,7 +75,7 @@ func setIFF(fd int, name string, flags uint16) error {
 	if err != nil {
 		return err
 	}
-	ifr.SetUint16(unix.IFF_TAP | unix.IFF_NO_PI | flags)
+	ifr.SetUint16(unix.IFF_NO_PI | flags)
 	return unix.IoctlIfreq(fd, unix.TUNSETIFF, ifr)
 }
 

@@ -40,6 +40,10 @@ func (s *start) planRest() error {
 	}
 	if s.m.HandsOver() {
 		s.plan("net", "open %s as descriptor %d, without offloads", s.m.TAP, s.tapNumber())
+	} else {
+		for _, l := range netsetup.PlanHold(s.m, s.host) {
+			s.plan("net", "%s", l)
+		}
 	}
 	for _, l := range s.room.Plan() {
 		s.plan("jail", "%s", l)

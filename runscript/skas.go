@@ -67,6 +67,9 @@ func trySysemu() error {
 		return err
 	}
 	_, _, e := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SYSEMU, uintptr(pid), 0, 0, 0, 0)
+	if e == unix.ESRCH { // somebody killed it
+		return fmt.Errorf("try SKAS: trace the child: %w", e)
+	}
 	if e != 0 {
 		return fault.Permanent("this host's kernel cannot emulate system calls for a guest (PTRACE_SYSEMU: %w)", e)
 	}

@@ -152,7 +152,7 @@ func (s *start) run(ctx context.Context, last func() error) error {
 	if err := netsetup.Up(ctx, s.m, s.host); err != nil {
 		return errors.Join(err, s.release())
 	}
-	err := s.attachTAP()
+	err := s.hold()
 	if err == nil {
 		err = s.enter(last)
 	}

@@ -21,12 +21,23 @@ func (s *start) tapNumber() int {
 
 // attachTAP opens the TAP, which the network's step has made.
 func (s *start) attachTAP() error {
-	if s.tap == nil {
-		return nil
-	}
 	if err := netsetup.Attach(s.tap, s.m); err != nil {
 		return err
 	}
 	s.room.Keep = append(s.room.Keep, uint(s.tapNumber()))
 	return nil
+}
+
+// hold makes the host answer for the guest from now on, if the guest itself will
+// only when it has booted. A TAP that is handed over does that.
+func (s *start) hold() error {
+	if s.tap != nil {
+		return s.attachTAP()
+	}
+	f, err := netsetup.Hold(s.m, s.host)
+	if f != nil {
+		s.keep = append(s.keep, f)
+		s.room.Keep = append(s.room.Keep, uint(f.Fd()))
+	}
+	return err
 }

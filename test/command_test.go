@@ -18,7 +18,7 @@ func TestCommandLines(t *testing.T) {
 	l := lab.New(t)
 	m := guest(l)
 	before := l.State()
-	for _, prog := range []string{"uml-run", "uml-jail", "uml-net", "uml-check"} {
+	for _, prog := range []string{"uml-run", "uml-jail", "uml-net", "uml-check", "uml-ctl"} {
 		if r := m.Run(prog, "--help"); r.Code != 0 || r.Err != "" || !strings.HasPrefix(r.Out, "NAME:\n   "+prog+" - ") || !strings.Contains(r.Out, "--machines") {
 			t.Errorf("%s --help: exit %d, %q, printed\n%s", prog, r.Code, r.Err, r.Out)
 		}
@@ -34,6 +34,12 @@ func TestCommandLines(t *testing.T) {
 		`no command (see --help)`:        {"uml-net"},
 		`no NAME of a machine`:           {"uml-net", "up"},
 		`no command (try: uml-jail NAME`: {"uml-jail", "guest"},
+		`"haltnot" is no command`:        {"uml-ctl", "haltnot", "guest"},
+		`no NAME of a machine (see`:      {"uml-ctl", "halt"},
+		`sysrq: "t" is none of`:          {"uml-ctl", "sysrq", "guest", "t"},
+		`halt: takes nothing, not "x"`:   {"uml-ctl", "halt", "guest", "x"},
+		`--timeout: 0s is no time`:       {"uml-ctl", "--timeout", "0", "halt", "guest"},
+		`nosuch: no such file or`:        {"uml-ctl", "halt", "nosuch"},
 		`-sideways (see --help)`:         {"uml-net", "down", "--sideways", "guest"},
 	} {
 		refusedBy(t, args[0], m.Run(args...), 100, want)
@@ -131,7 +137,7 @@ func TestDryRunGolden(t *testing.T) {
 		echo 0 >ipv6/conf/all/forwarding
 		echo 1 >ipv6/conf/ext0/accept_ra`)
 	r := m.Run("uml-run", "--dry-run")
-	got := strings.NewReplacer(l.Dir, "DIR", fmt.Sprint(m.UID), "UID").Replace(r.Out)
+	got := strings.NewReplacer(l.Dir, "DIR", fmt.Sprint(m.UID), "UID", fmt.Sprintf("live_%x", m.UID), "live_HEX").Replace(r.Out)
 	got = regexp.MustCompile(`uml-dir-[0-9a-f]+|address fe:ff:\S+`).ReplaceAllStringFunc(got, func(s string) string {
 		return s[:8] + "HASH" // of the path
 	})

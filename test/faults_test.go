@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -74,23 +73,22 @@ func TestFaultsBesideTheGuest(t *testing.T) {
 	}
 }
 
-// each tries the faults of the points: the suite a random part for a while, make
-// faults all. FAULTS=SEED tries the part of that seed again.
+// each tries the faults of the points: the suite a small part, make faults all.
+// FAULTS=SEED tries another part.
 func each(t *testing.T, points []string, try func(failure) string) {
 	t.Helper()
-	seed, all := rand.Uint64(), os.Getenv("FAULTS") == "all"
-	if n, err := strconv.ParseUint(os.Getenv("FAULTS"), 10, 64); err == nil {
-		seed = n
+	seed, err := strconv.ParseUint(os.Getenv("FAULTS"), 10, 64)
+	if err != nil {
+		seed = 1
 	}
 	tries := failures(points)
 	rand.New(rand.NewPCG(seed, 0)).Shuffle(len(tries), func(i, k int) { tries[i], tries[k] = tries[k], tries[i] })
 	t.Logf("%d calls, %d faults, FAULTS=%d", len(points), len(tries), seed)
+	if os.Getenv("FAULTS") != "all" {
+		tries = tries[:min(30, len(tries))]
+	}
 	tried := map[string]int{}
-	end := time.Now().Add(20 * time.Second)
 	for i, f := range tries {
-		if !all && time.Now().After(end) {
-			break
-		}
 		tried[try(f)]++
 		if i%100 == 99 {
 			t.Logf("%d tried", i+1)

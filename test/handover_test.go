@@ -2,7 +2,6 @@ package test
 
 import (
 	"os"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -64,10 +63,8 @@ func alone(t *testing.T, l *lab.Lab, m *lab.Machine, pid int) {
 	if err != nil || strings.Count(string(dev), ":") != 1 || !strings.Contains(string(dev), "lo:") {
 		t.Errorf("the kernel sees the interfaces %s %v", dev, err)
 	}
-	// uml_mconsole waits for the answer on an abstract socket, which is of its own
-	// network namespace.
-	got := l.Must("nsenter", "-t", strconv.Itoa(pid), "-n", "timeout", "60", "uml_mconsole", m.Jail+"/uml/guest/mconsole", "version")
-	if !strings.HasPrefix(got, "OK Linux") {
+	got := l.Must("uml-ctl", "--timeout", "1m", "version", m.Name)
+	if !strings.HasPrefix(got, "Linux ") {
 		t.Errorf("mconsole: %q", got)
 	}
 }

@@ -16,8 +16,7 @@ import (
 )
 
 // Promise 1, between hosts: two that have the same machine and start it within two
-// seconds never both run it. Both may give up. The TAP is handed over: a kernel that
-// opens it by itself leaves the host silent until its guest has booted.
+// seconds never both run it. Both may give up.
 func TestTwoHosts(t *testing.T) {
 	t.Parallel()
 	one, two := newHost(t, "192.0.2.10"), newHost(t, "192.0.2.11")
@@ -70,7 +69,7 @@ func newHost(t *testing.T, own string) *host {
 	l.Must("ip", "link", "del", "ext0")
 	l.SetHost("external", "ext0")
 	l.SetHost("ping-timeout", fmt.Sprint(pingTimeout.Milliseconds()))
-	return &host{t: t, l: l, m: l.Machine("guest", lab.Settings{"ip4": address, "transport": "fd"}), address: own}
+	return &host{t: t, l: l, m: l.Machine("guest", lab.Settings{"ip4": address}), address: own}
 }
 
 // start starts the guest after a while.

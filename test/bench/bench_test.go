@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"testing"
+	"time"
 )
 
 func TestMain(m *testing.M) {
@@ -19,15 +20,18 @@ func TestStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, addresses := range []int{0, 1, 40} {
-		suite, _ := b.rivals(addresses)
+		suite := b.rivals(addresses)[0]
 		for _, when := range []string{"first", "again"} {
 			s := suite.start()
 			if s.Processes != 1 || s.Beside != 0 {
 				t.Errorf("%d addresses, %s: %d processes started and %d beside, want 1 and 0", addresses, when, s.Processes, s.Beside)
 			}
-			// Asked one after another they would take 40 time-outs.
-			if addresses > 0 && (s.Wall < timeout || s.Wall > timeout*10) {
-				t.Errorf("%d addresses, %s: %v, want one time-out of %v and its work", addresses, when, s.Wall, timeout)
+			if addresses > 0 && s.Wall < timeout {
+				t.Errorf("%d addresses, %s: %v, not even one time-out of %v", addresses, when, s.Wall, timeout)
+			}
+			// A busy machine makes one of many seconds; asked one after another they take more.
+			if in := timeout * time.Duration(addresses); addresses > 1 && s.Wall > in {
+				t.Errorf("%d addresses, %s: %v, as if asked in turn", addresses, when, s.Wall)
 			}
 		}
 		if left := suite.after(); left != (After{}) {
@@ -36,16 +40,20 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// The shell script does its duties too, or its figures would mean nothing.
+// The shell scripts do their duties too, or their figures would mean nothing.
 func TestScriptBoots(t *testing.T) {
 	t.Parallel()
 	b, err := newBench(t)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, script := b.rivals(1)
-	script.m.Activate()
-	script.m.WaitUp(0)
+	scripts := b.rivals(1)[1:]
+	for _, s := range scripts {
+		s.m.Activate()
+	}
+	for _, s := range scripts {
+		s.m.WaitUp(0)
+	}
 }
 
 func TestSpread(t *testing.T) {

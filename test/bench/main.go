@@ -1,9 +1,11 @@
 // Command bench measures what a start costs: uml-run, and beside it run.sh, the
-// paper's run script in shell. Both start Debian's kernel in the same lab, in
-// turns, and are stopped at its exec.
+// paper's run script in shell, as it is and with the questions by ARP that the
+// suite asks too. All start Debian's kernel in the same lab, in turns, and are
+// stopped at its exec.
 package main
 
 import (
+	"bytes"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -55,13 +57,15 @@ type bench struct {
 	t      lab.TB
 	inside string // this program, where the lab sees it
 	script string
+	arp    string // the script that asks by ARP too
 	floor  string
 }
 
 func newBench(t lab.TB) (*bench, error) {
 	l := lab.New(t)
 	l.SetHost("ping-timeout", fmt.Sprint(timeout.Milliseconds()))
-	b := &bench{l, t, filepath.Join(l.Dir, "bench"), filepath.Join(l.Dir, "run.sh"), filepath.Join(l.Dir, "floor")}
+	in := func(name string) string { return filepath.Join(l.Dir, name) }
+	b := &bench{l, t, in("bench"), in("run.sh"), in("run-arp.sh"), in("floor")}
 	own, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
 		return nil, err
@@ -69,7 +73,9 @@ func newBench(t lab.TB) (*bench, error) {
 	build := exec.Command("go", "build", "-trimpath", "-o", b.floor, "uml/test/bench/floor")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	build.Stderr = os.Stderr
-	return b, errors.Join(build.Run(), os.WriteFile(b.inside, own, 0o755), os.WriteFile(b.script, script, 0o755))
+	arp := bytes.Replace(script, []byte("\narp=\n"), []byte("\narp=1\n"), 1)
+	return b, errors.Join(build.Run(), os.WriteFile(b.inside, own, 0o755),
+		os.WriteFile(b.script, script, 0o755), os.WriteFile(b.arp, arp, 0o755))
 }
 
 // run prints a table a case. What starts for the first time makes the TAP, the
@@ -89,18 +95,22 @@ func (b *bench) run(n, slow int) {
 		{"1 silent address", 1, n},
 		{"40 silent addresses", 40, slow},
 	} {
-		suite, script := b.rivals(c.addresses)
-		printCase(os.Stdout, c.title+", first start", suite.starts(1), script.starts(1))
-		suiteSide, scriptSide := suite.starts(0), script.starts(0)
+		all := b.rivals(c.addresses)
+		first, later := make([]side, len(all)), make([]side, len(all))
+		for i, r := range all {
+			first[i], later[i] = r.starts(1), r.starts(0)
+		}
 		for k := range n {
-			suiteSide.add(suite.start())
-			if k*c.starts/n != (k+1)*c.starts/n {
-				scriptSide.add(script.start())
+			for i, r := range all {
+				if i == 0 || k*c.starts/n != (k+1)*c.starts/n {
+					later[i].add(r.start())
+				}
 			}
 		}
-		printCase(os.Stdout, c.title+", all in place", suiteSide, scriptSide)
+		printCase(os.Stdout, c.title+", first start", first)
+		printCase(os.Stdout, c.title+", all in place", later)
 		if c.addresses == 1 {
-			left = []After{suite.after(), script.after()}
+			left = []After{all[0].after(), all[1].after()}
 		}
 	}
 	fmt.Println()
@@ -115,21 +125,30 @@ func (b *bench) floorOf(n int) {
 	fmt.Printf("A Go program that does nothing but that exec: wall %s, CPU %s.\n", spread(s.walls(), "ms"), spread(s.cpu(), "ms"))
 }
 
-// A rival is one of the two in one case, with a machine of its own.
+// A rival is one of those in one case, with a machine of its own.
 type rival struct {
 	*bench
+	name string
 	m    *lab.Machine
 	wait time.Duration // for silent addresses
 }
 
-// rivals makes two machines that differ in nothing but name and addresses. The
-// suite asks all addresses at once, the script one after another.
-func (b *bench) rivals(addresses int) (suite, script *rival) {
-	suite = b.machine("suite", 20+addresses, addresses, filepath.Join(b.Bin, "uml-run"))
-	script = b.machine("script", 120+addresses, addresses, b.script)
-	suite.wait = timeout * time.Duration(min(addresses, 1))
-	script.wait = timeout * time.Duration(addresses)
-	return suite, script
+// rivals makes machines that differ in nothing but name and addresses: the suite's
+// first, then the scripts'. The suite asks all addresses at once, a script one
+// after another. Without an address there is nothing to ask by ARP.
+func (b *bench) rivals(addresses int) []*rival {
+	all := []*rival{
+		b.machine("suite", 20+addresses, addresses, filepath.Join(b.Bin, "uml-run")),
+		b.machine("script", 80+addresses, addresses, b.script),
+	}
+	if addresses > 0 {
+		all = append(all, b.machine("arp", 140+addresses, addresses, b.arp))
+	}
+	all[0].wait = timeout * time.Duration(min(addresses, 1))
+	for _, script := range all[1:] {
+		script.wait = timeout * time.Duration(addresses)
+	}
+	return all
 }
 
 func (b *bench) machine(name string, first, addresses int, run string) *rival {
@@ -146,11 +165,11 @@ func (b *bench) machine(name string, first, addresses int, run string) *rival {
 	if err := errors.Join(os.Remove(link), os.Symlink(run, link)); err != nil {
 		b.t.Fatalf("bench: %v", err)
 	}
-	return &rival{bench: b, m: m}
+	return &rival{bench: b, name: filepath.Base(run), m: m}
 }
 
 func (r *rival) starts(n int) side {
-	s := side{wait: r.wait}
+	s := side{name: r.name, wait: r.wait}
 	for range n {
 		s.add(r.start())
 	}

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// A side is the starts of one of the two run programs in a case.
+// A side is the starts of one of the run programs in a case.
 type side struct {
+	name   string
 	starts []Start
 	wait   time.Duration // for silent addresses: no work
 }
@@ -55,9 +56,14 @@ func median(all []float64) float64 {
 	return (all[(n-1)/2] + all[n/2]) / 2
 }
 
-func printCase(w io.Writer, title string, suite, script side) {
-	fmt.Fprintf(w, "\n%s: %d starts of the suite, %d of the script\n", title, len(suite.starts), len(script.starts))
-	fmt.Fprintf(w, "  %-28s %26s %26s %8s\n", "", "uml-run", "run.sh", "ratio")
+// printCase prints the suite's side, and of each script's what it is and how many
+// times the suite's.
+func printCase(w io.Writer, title string, all []side) {
+	fmt.Fprintf(w, "\n%s: starts of the suite: %d, of a script: %d\n  %-28s %26s", title, len(all[0].starts), len(all[1].starts), "", all[0].name)
+	for _, s := range all[1:] {
+		fmt.Fprintf(w, " %26s %6s", s.name, "ratio")
+	}
+	fmt.Fprintln(w)
 	for _, row := range []struct {
 		name string
 		unit string
@@ -70,15 +76,20 @@ func printCase(w io.Writer, title string, suite, script side) {
 		{"processes started", "", side.processes},
 		{"processes beside at the exec", "", side.beside},
 	} {
-		a, b := row.of(suite), row.of(script)
-		if row.name == "  without waits for silence" && suite.wait == 0 {
+		if row.name == "  without waits for silence" && all[0].wait == 0 {
 			continue
 		}
-		ratio := "-"
-		if m := median(a); m > 0 {
-			ratio = fmt.Sprintf("%.1f", median(b)/m)
+		suite := row.of(all[0])
+		fmt.Fprintf(w, "  %-28s %26s", row.name, spread(suite, row.unit))
+		for _, s := range all[1:] {
+			script := row.of(s)
+			ratio := "-"
+			if m := median(suite); m > 0 {
+				ratio = fmt.Sprintf("%.1f", median(script)/m)
+			}
+			fmt.Fprintf(w, " %26s %6s", spread(script, row.unit), ratio)
 		}
-		fmt.Fprintf(w, "  %-28s %26s %26s %8s\n", row.name, spread(a, row.unit), spread(b, row.unit), ratio)
+		fmt.Fprintln(w)
 	}
 }
 

@@ -1,0 +1,86 @@
+package mconsole
+
+import (
+	"encoding/binary"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"uml/fault"
+)
+
+const (
+	magic      = 0xcafebabe
+	version    = 2
+	maxRequest = maxData - 1 // of 512 the kernel says that it is too large
+)
+
+// request is the datagram of a command. The kernel takes a short one, but what is
+// missing would be that of the one before it: the command ends with a NUL.
+func request(command string) ([]byte, error) {
+	if len(command) > maxRequest-1 {
+		return nil, fault.Permanent("a command of %d bytes: the kernel takes %d", len(command), maxRequest-1)
+	}
+	b := binary.NativeEndian.AppendUint32(nil, magic)
+	b = binary.NativeEndian.AppendUint32(b, version)
+	b = binary.NativeEndian.AppendUint32(b, uint32(len(command)+1))
+	return append(append(b, command...), 0), nil
+}
+
+// A Word is a command that a guest's kernel may be sent, with all that may follow
+// it. The kernel looks at a command's first letters only ("haltnot" halts), so
+// nothing else is ever sent.
+type Word struct {
+	Name string // ours
+	Arg  string // what it takes, for a usage text; "" for nothing
+	Does string
+
+	kernel string // the kernel's name for it
+	may    *regexp.Regexp
+	wrong  string // what to say of another argument
+}
+
+// Words are all of them.
+var Words = []Word{
+	{Name: "version", Does: "print the kernel's version", kernel: "version"},
+	{Name: "cad", Does: "press Ctrl-Alt-Del: the guest's init decides", kernel: "cad"},
+	{Name: "pause", Does: "stop the guest until resume", kernel: "stop"},
+	{Name: "resume", Does: "let a paused guest go on", kernel: "go"},
+	{Name: "config", Arg: "DEVICE", Does: "print what a device is: con1, ssl0, ubd0", kernel: "config",
+		may: regexp.MustCompile(`^(con|ssl|ubd)[0-9]{1,2}$`), wrong: "is no device that can be asked for (con0, ssl0, ubd0 and so on)"},
+	{Name: "sysrq", Arg: "LETTER", Does: "h: help in the guest's log; s: sync; u: all read-only; b: reboot at once", kernel: "sysrq",
+		may: regexp.MustCompile(`^[hsub]$`), wrong: "is none of the letters h, s, u and b (others can end a guest's kernel)"},
+	{Name: "proc", Arg: "FILE", Does: "print a file of the guest's /proc", kernel: "proc",
+		may: regexp.MustCompile(`^[!-.0-~][!-~]*$`), wrong: "is no name of a file in /proc (try meminfo or 1/status)"},
+	{Name: "stack", Arg: "PID", Does: "print the kernel's stack of a process of the guest", kernel: "stack",
+		may: regexp.MustCompile(`^[1-9][0-9]{0,8}$`), wrong: "is no process number"},
+	{Name: "log", Arg: "TEXT", Does: "write a line into the guest's kernel log", kernel: "log",
+		may: regexp.MustCompile(`^[!-~][ -~]*$`), wrong: "is not a line of plain text"},
+	{Name: "halt", Does: "end the guest at once, nothing written back", kernel: "halt"},
+	{Name: "reboot", Does: "the same, as a reboot", kernel: "reboot"},
+}
+
+// Command is what the kernel is sent for one of our words and what follows it.
+func Command(word string, args []string) (string, error) {
+	i := slices.IndexFunc(Words, func(w Word) bool { return w.Name == word })
+	if i < 0 {
+		return "", fault.Permanent("%q is no command", word)
+	}
+	w, arg := Words[i], strings.Join(args, " ")
+	if w.may == nil {
+		if len(args) > 0 {
+			return "", fault.Permanent("%s: takes nothing, not %q", word, arg)
+		}
+		return w.kernel, nil
+	}
+	if len(args) == 0 {
+		return "", fault.Permanent("%s: needs a %s", word, w.Arg)
+	}
+	if !w.may.MatchString(arg) {
+		return "", fault.Permanent("%s: %q %s", word, arg, w.wrong)
+	}
+	command := fmt.Sprintf("%s %s", w.kernel, arg)
+	_, err := request(command)
+	return command, err
+}

@@ -1,0 +1,121 @@
+package netsetup
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+	"uml/settings"
+)
+
+// behind is the metric of a beacon's routes: they are taken while the TAP has no
+// carrier, and never else.
+const behind = 1 << 20
+
+// A beacon is a TUN that lives as long as a descriptor of it. The guest kernel
+// inherits that, and never reads it. Routes of the guest's IPv4 addresses lead to
+// it behind those to the TAP: so the host answers ARP for them from the start's
+// claim on, not only when the guest has booted so far that it opens its TAP. In
+// between another host would find the addresses silent, and start the guest too.
+// When the kernel ends, the beacon and its routes are gone with it.
+type beacon struct {
+	name   string
+	m      *settings.Machine
+	routes []route
+}
+
+// newBeacon is nil where the host does not answer in the guest's place.
+func newBeacon(m *settings.Machine, h *settings.Host) *beacon {
+	b := &beacon{fmt.Sprintf("live_%x", m.User.UID), m, nil}
+	for _, r := range wanted(m, h).routes {
+		if r.to.Addr().Is4() {
+			b.routes = append(b.routes, r)
+		}
+	}
+	if len(b.routes) == 0 || !h.Publish {
+		return nil
+	}
+	return b
+}
+
+// Hold lights the machine's beacon: the host answers for the guest's addresses
+// until the descriptor is closed. Nil: it answers for none.
+func Hold(m *settings.Machine, h *settings.Host) (*os.File, error) {
+	b := newBeacon(m, h)
+	if b == nil {
+		return nil, nil
+	}
+	fd, err := openTUN()
+	if err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd), b.name)
+	if err := b.light(fd); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func (b *beacon) light(fd int) error {
+	err := setIFF(fd, b.name, unix.IFF_TUN|unix.IFF_TUN_EXCL)
+	if errors.Is(err, unix.EBUSY) {
+		return fault.Temporary("%s: is there already, by a process that has it open (end it: the guest is down)", b.name)
+	}
+	if err != nil {
+		return fmt.Errorf("make %s: %w", b.name, err)
+	}
+	c, err := dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for _, s := range b.steps() {
+		if err := s.do(c); err != nil {
+			return fmt.Errorf("%s: %w", s.Text, err)
+		}
+	}
+	return nil
+}
+
+// steps make the beacon a dead end: nothing that a broken kernel writes to it is
+// forwarded, and hardly anything is kept for it to read.
+func (b *beacon) steps() (steps []Step) {
+	conf := "ipv4/conf/" + b.name + "/"
+	list := []sysctl{{conf + "forwarding", "0"}, {conf + "rp_filter", "1"}}
+	if ipv6() {
+		list = append(list, sysctl{"ipv6/conf/" + b.name + "/disable_ipv6", "1"})
+	}
+	for _, s := range list {
+		steps = append(steps, Step{s.String(), false, func(*conn) error { return s.set() }})
+	}
+	a := alias(b.m)
+	steps = append(steps,
+		onLink(fmt.Sprintf("ip link set dev %s alias %q", b.name, a), b.name,
+			func(c *conn, t netlink.Link) error { return c.LinkSetAlias(t, a) }),
+		onLink(fmt.Sprintf("ip link set dev %s txqueuelen 1 up", b.name), b.name,
+			func(c *conn, t netlink.Link) error { return errors.Join(c.LinkSetTxQLen(t, 1), c.LinkSetUp(t)) }))
+	for _, r := range b.routes {
+		steps = append(steps, onLink(fmt.Sprintf("%s metric %d", r.text("add", b.name), behind), b.name,
+			func(c *conn, t netlink.Link) error {
+				n := r.netlink(t.Attrs().Index)
+				n.Priority = behind
+				return c.RouteAdd(n)
+			}))
+	}
+	return steps
+}
+
+// PlanHold is what Hold would do, a command a line; ip(8) makes no TUN that goes
+// with its descriptor.
+func PlanHold(m *settings.Machine, h *settings.Host) []string {
+	b := newBeacon(m, h)
+	if b == nil {
+		return nil
+	}
+	return append([]string{fmt.Sprintf("open TUN %s, for the kernel to inherit", b.name)}, texts(b.steps())...)
+}

@@ -1,0 +1,59 @@
+package runscript
+
+import (
+	"context"
+	"path"
+
+	"uml/fault"
+	"uml/handle"
+	"uml/lock"
+	"uml/mconsole"
+)
+
+// Ask sends a command to the kernel of the guest that runs in the machine
+// directory dir, and returns its answer. Settings are not read: they may have
+// changed since it was started, or be wrong by now.
+func Ask(ctx context.Context, dir, command string) (string, error) {
+	d, err := handle.OpenDir(dir)
+	if err != nil {
+		return "", fault.Permanent("%w", err)
+	}
+	defer d.Close()
+	real, err := d.Real()
+	if err != nil {
+		return "", err
+	}
+	before, err := running(d)
+	if err != nil {
+		return "", err
+	}
+	c, err := mconsole.Dial(before.PID, before.User(), path.Base(real))
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	after, err := running(d)
+	if err != nil {
+		return "", err
+	}
+	if *after != *before {
+		return "", fault.Temporary("%s: the guest has just been started anew", d.Path)
+	}
+	return c.Ask(ctx, command)
+}
+
+// running is the guest's kernel. A start that is not yet in the jail has the
+// host's root, and is not spoken to.
+func running(d *handle.Dir) (*lock.Holder, error) {
+	h, err := lock.Taker(d)
+	if err != nil {
+		return nil, err
+	}
+	if h == nil {
+		return nil, fault.Temporary("%s: the guest is down: nobody holds %s", d.Path, d.Join(lock.Name))
+	}
+	if h.User() == 0 || !isKernel(h.PID) {
+		return nil, fault.Temporary("%s: the guest is not up: process %d, a start or uml-jail, holds %s", d.Path, h.PID, d.Join(lock.Name))
+	}
+	return h, nil
+}
