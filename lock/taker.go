@@ -35,7 +35,11 @@ func Taker(dir *handle.Dir) (*Holder, error) {
 		if !ok || inode != f.Stat.Ino || pid <= 0 {
 			continue
 		}
-		if h, ok := holds(pid, &f.Stat); ok && h.Taker == pid {
+		h, found, err := holds(pid, &f.Stat)
+		if err != nil && !gone(err) {
+			return nil, fmt.Errorf("look whether process %d holds %s: %w", pid, f.Path, err)
+		}
+		if found && h.Taker == pid {
 			return &h, nil
 		}
 	}
