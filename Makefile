@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln proof faults demo bench bare packages install clean
+.PHONY: build test lint fuzz vuln race proof faults demo bench bare packages install clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -33,6 +33,10 @@ fuzz: packages
 # Not of test: the database is on the network.
 vuln:
 	@test/vuln.sh $(TOOL) govulncheck ./...
+
+# The racing attacker for as long as it takes to trust the result.
+race: packages build
+	UML_RACE="10000 200" go test -count=1 -v -timeout 3h -run 'TestRace$$' ./test
 
 # Half an hour. A failure says its seed; UML_ROUNDS and UML_SEED are taken from the environment.
 proof: packages build

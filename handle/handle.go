@@ -43,13 +43,7 @@ func (d *Dir) Fd() int { return d.fd }
 func (d *Dir) Close() error { return unix.Close(d.fd) }
 
 // Real is the directory's absolute path without links, as the kernel knows it.
-func (d *Dir) Real() (string, error) {
-	real, err := os.Readlink(procfd(d.fd))
-	if errors.Is(err, unix.ENOENT) {
-		return "", noProc(d.Path)
-	}
-	return real, err
-}
+func (d *Dir) Real() (string, error) { return realPath(d.fd, d.Path) }
 
 // Join is the name of something below d in messages.
 func (d *Dir) Join(name string) string { return path.Join(d.Path, name) }
@@ -127,6 +121,9 @@ func (f *File) Fd() int { return f.fd }
 // Close lets the file go.
 func (f *File) Close() error { return unix.Close(f.fd) }
 
+// Real is the file's absolute path without links, as the kernel knows it.
+func (f *File) Real() (string, error) { return realPath(f.fd, f.Path) }
+
 // Kind names the file's type in the words of a message.
 func (f *File) Kind() string {
 	switch f.Stat.Mode & unix.S_IFMT {
@@ -195,6 +192,14 @@ func openBeneath(dirfd int, name string, flags uint64) (int, error) {
 		return fd, err
 	}
 	return -1, fmt.Errorf("renamed again and again: %w", unix.EAGAIN)
+}
+
+func realPath(fd int, name string) (string, error) {
+	real, err := os.Readlink(procfd(fd))
+	if errors.Is(err, unix.ENOENT) {
+		return "", noProc(name)
+	}
+	return real, err
 }
 
 // noProc: the file is held, only the way to it is missing.

@@ -48,7 +48,7 @@ var allowed = []uint32{
 
 	// What a C library does before and between; and Go, which is there again to
 	// say why if the exec fails.
-	unix.SYS_SET_TID_ADDRESS, unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_PRLIMIT64, unix.SYS_GETRLIMIT, unix.SYS_SETRLIMIT,
+	unix.SYS_SET_TID_ADDRESS, unix.SYS_SET_ROBUST_LIST, unix.SYS_RSEQ, unix.SYS_GETRLIMIT, unix.SYS_SETRLIMIT,
 	unix.SYS_GETRANDOM, unix.SYS_FUTEX, unix.SYS_SCHED_YIELD, unix.SYS_SCHED_GETAFFINITY, unix.SYS_SYSINFO,
 	unix.SYS_GETPID, unix.SYS_GETTID, unix.SYS_TGKILL, unix.SYS_RESTART_SYSCALL, unix.SYS_EVENTFD2,
 
@@ -71,6 +71,8 @@ var checks = []check{
 	// Its flags lie in memory, which a filter does not see. Libraries that hear
 	// that there is no such call take clone.
 	{call: unix.SYS_CLONE3, errno: unix.ENOSYS},
+	// Its own limits. The account's other processes outside of the jail keep theirs.
+	{call: unix.SYS_PRLIMIT64, arg: 0, oneOf: []uint32{0}},
 	// mconsole, and pairs of sockets. The TAP needs none.
 	{call: unix.SYS_SOCKET, arg: 0, oneOf: []uint32{unix.AF_UNIX}},
 	{call: unix.SYS_PERSONALITY, arg: 0, oneOf: []uint32{askPersonality, addrNoRandomize}},

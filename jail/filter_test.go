@@ -72,6 +72,8 @@ func TestFilter(t *testing.T) {
 		{"SIOCSIFHWADDR", unix.SYS_IOCTL, []uint64{3, unix.SIOCSIFHWADDR}, eperm},
 		{"PDEATHSIG", unix.SYS_PRCTL, []uint64{unix.PR_SET_PDEATHSIG}, allow},
 		{"dumpable", unix.SYS_PRCTL, []uint64{unix.PR_SET_DUMPABLE}, eperm},
+		{"own limits", unix.SYS_PRLIMIT64, []uint64{0, unix.RLIMIT_NOFILE}, allow},
+		{"limits of another", unix.SYS_PRLIMIT64, []uint64{4711, unix.RLIMIT_NOFILE}, eperm},
 		{"seccomp", unix.SYS_SECCOMP, []uint64{1}, eperm},
 		{"x32", unix.SYS_READ | 1<<30, nil, eperm},
 		{"none", 1<<32 - 1, nil, eperm},

@@ -125,9 +125,9 @@ func TestLibrariesFaults(t *testing.T) {
 		{"writable", needsA, func(dir string) error { return os.Chmod(dir+"/l/a", 0o646) },
 			"needs a: @/l/a: others than root can write it (chown root, chmod go-w)"},
 		{"directory another's", needsA, func(dir string) error { return os.Chown(dir+"/l", 1, 0) },
-			"needs a: @/l: others than root can change it, so no library below it is used"},
+			"needs a: @/l: others than root can change it, so nothing below it is used (try: chown root @/l; chmod go-w @/l)"},
 		{"directory writable", needsA, func(dir string) error { return os.Chmod(dir, 0o777) },
-			"needs the dynamic linker @/ld.so: @: others than root can change it, so no library below it is used"},
+			"needs the dynamic linker @/ld.so: @: others than root can change it, so nothing below it is used (try: chown root @; chmod go-w @)"},
 		{"too many", spec{interp: "@/ld.so", needed: many, runpath: "@/l"}, func(dir string) error {
 			var errs []error
 			for _, n := range many {

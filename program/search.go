@@ -2,7 +2,6 @@ package program
 
 import (
 	"errors"
-	"os"
 	"path"
 	"path/filepath"
 	"runtime"
@@ -61,7 +60,7 @@ func open(name string) (real string, p *Program, err error) {
 	if real, err = filepath.EvalSymlinks(name); err != nil {
 		return "", nil, unreadable(err)
 	}
-	if err := rooted(path.Dir(real)); err != nil {
+	if err := handle.Rooted(path.Dir(real)); err != nil {
 		return "", nil, err
 	}
 	f, err := handle.Open(real)
@@ -98,21 +97,4 @@ func unreadable(err error) error {
 		return fault.Permanent("%w (its user must be able to read it)", err)
 	}
 	return err
-}
-
-// rooted checks a directory without links and all above it. In a sticky one
-// (/tmp) nobody can replace what is root's.
-func rooted(dir string) error {
-	for ; ; dir = path.Dir(dir) {
-		var st unix.Stat_t
-		if err := unix.Lstat(dir, &st); err != nil {
-			return &os.PathError{Op: "stat", Path: dir, Err: err}
-		}
-		if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Uid != 0 || st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0 {
-			return fault.Permanent("%s: others than root can change it, so no library below it is used", dir)
-		}
-		if dir == "/" {
-			return nil
-		}
-	}
 }

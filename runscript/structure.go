@@ -203,10 +203,11 @@ func (s *start) executable(f *handle.File) error {
 var errAbsent = errors.New("there is no such file")
 
 // openFile opens a file of the jail, or one of the host by its absolute path,
-// which is the administrator's word.
+// which is the administrator's word: only root may be able to change where it
+// leads.
 func (s *start) openFile(in *handle.Dir, name string) (f *handle.File, err error) {
 	if path.IsAbs(name) {
-		f, err = handle.Open(name)
+		f, err = openRooted(name)
 	} else {
 		f, err = in.Open(name)
 	}
@@ -217,6 +218,22 @@ func (s *start) openFile(in *handle.Dir, name string) (f *handle.File, err error
 		return nil, fault.Permanent("%s: leads over a symbolic link", s.place(in, name))
 	}
 	return f, err
+}
+
+func openRooted(name string) (*handle.File, error) {
+	f, err := handle.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	real, err := f.Real()
+	if err == nil {
+		err = handle.Rooted(path.Dir(real))
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return f, nil
 }
 
 func (s *start) place(in *handle.Dir, name string) string {

@@ -30,6 +30,12 @@ func TestBadInput(t *testing.T) {
 		{"kernel is a script", 100, "jail/linux: ", on("printf '#!/bin/sh\\n' >jail/linux")},
 		{"kernel of another architecture", 100, "jail/linux: ", on(`printf '\267' | dd of=jail/linux bs=1 seek=18 conv=notrunc 2>&1`)},
 		{"no disc", 100, "jail/ubd0: there is no such file", on("rm jail/ubd0")},
+		{"kernel below a user's directory", 100, "/d: others than root can change it", on(`
+			mkdir -m 777 d; cp jail/linux d; ln -s d/linux link
+			echo $PWD/link >settings/kernel`)},
+		{"backing file in another's jail", 100, "/other/jail: others than root can change it", on(`
+			mkdir -p other/jail; chown daemon other/jail; truncate -s 1M other/jail/base
+			echo "$PWD/other/jail/base flags=r" >settings/ubd1`)},
 		{"disc is a directory", 100, "jail/ubd0: is a directory", on("rm jail/ubd0; mkdir jail/ubd0")},
 		{"disc is a fifo", 100, "jail/ubd0: is a fifo", on("rm jail/ubd0; mkfifo jail/ubd0")},
 		{"disc is a device", 100, "jail/ubd0: is a device", on("rm jail/ubd0; mknod jail/ubd0 c 1 3")},

@@ -1,0 +1,28 @@
+package handle
+
+import (
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+)
+
+// Rooted checks a directory, named without links, and all above it: nobody but
+// root can put another file where one of root's is. In a sticky one (/tmp) nobody
+// can replace what is root's.
+func Rooted(dir string) error {
+	for ; ; dir = path.Dir(dir) {
+		var st unix.Stat_t
+		if err := unix.Lstat(dir, &st); err != nil {
+			return &os.PathError{Op: "stat", Path: dir, Err: err}
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Uid != 0 || st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0 {
+			return fault.Permanent("%s: others than root can change it, so nothing below it is used (try: chown root %s; chmod go-w %s)", dir, dir, dir)
+		}
+		if dir == "/" {
+			return nil
+		}
+	}
+}
