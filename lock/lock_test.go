@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -172,6 +176,60 @@ func TestAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Nor can one hide that takes a new pid all the time, or whose first thread ends.
+func TestAloneHidden(t *testing.T) {
+	for i, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"new pids", []string{"sh", "-c", "setpriv --reuid=%d --clear-groups sh -c 'h() { h & exit; }; echo; h' & exec 2>/dev/null; while :; do wait; sleep 1; done"}, "m: is free, but "},
+		{"no first thread", []string{"env", withoutFirstThread + "=%d", "/proc/self/exe"}, "m: is free, but process "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			user := guest + 8 + i
+			args := []string{"--mount", "--pid", "--fork", "--kill-child"}
+			for _, a := range c.args {
+				a = strings.Replace(a, "%d", strconv.Itoa(user), 1)
+				args = append(args, strings.Replace(a, "/proc/self/exe", os.Args[0], 1))
+			}
+			cmd := exec.Command("unshare", args...)
+			in, err1 := cmd.StdinPipe()
+			out, err2 := cmd.StdoutPipe()
+			if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { in.Close(); cmd.Process.Kill(); cmd.Wait() }()
+			if _, err := out.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
+			if err := Alone("m", user); err == nil || fault.Code(err) != fault.MayPass || !strings.HasPrefix(err.Error(), c.want) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+const withoutFirstThread = "LOCK_TEST_WITHOUT_FIRST_THREAD" // and as which user
+
+// init runs on the first thread, which ends here for who asks for that.
+func init() {
+	uid, err := strconv.Atoi(os.Getenv(withoutFirstThread))
+	if err != nil {
+		return
+	}
+	if err := syscall.Setresuid(uid, uid, uid); err != nil {
+		panic(err)
+	}
+	go func() {
+		fmt.Println()
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	runtime.LockOSThread()
+	unix.RawSyscall(unix.SYS_EXIT, 0, 0, 0)
 }
 
 func TestFindSeesOnlyThisFile(t *testing.T) {

@@ -16,8 +16,12 @@ import (
 // carrier, and never else.
 const behind = 1 << 20
 
+// ioctlOnly is an access mode of open(2) that allows neither reading nor writing:
+// who breaks out of the kernel has no way into the host's network by its beacon.
+const ioctlOnly = unix.O_WRONLY | unix.O_RDWR
+
 // A beacon is a TUN that lives as long as a descriptor of it. The guest kernel
-// inherits that, and never reads it. Routes of the guest's IPv4 addresses lead to
+// inherits that, and can do nothing with it. Routes of the guest's IPv4 addresses lead to
 // it behind those to the TAP: so the host answers ARP for them from the start's
 // claim on, not only when the guest has booted so far that it opens its TAP. In
 // between another host would find the addresses silent, and start the guest too.
@@ -28,9 +32,11 @@ type beacon struct {
 	routes []route
 }
 
+func beaconName(m *settings.Machine) string { return fmt.Sprintf("live_%x", m.User.UID) }
+
 // newBeacon is nil where the host does not answer in the guest's place.
 func newBeacon(m *settings.Machine, h *settings.Host) *beacon {
-	b := &beacon{fmt.Sprintf("live_%x", m.User.UID), m, nil}
+	b := &beacon{beaconName(m), m, nil}
 	for _, r := range wanted(m, h).routes {
 		if r.to.Addr().Is4() {
 			b.routes = append(b.routes, r)
@@ -49,7 +55,7 @@ func Hold(m *settings.Machine, h *settings.Host) (*os.File, error) {
 	if b == nil {
 		return nil, nil
 	}
-	fd, err := openTUN()
+	fd, err := openTUNFor(ioctlOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -82,11 +88,11 @@ func (b *beacon) light(fd int) error {
 	return nil
 }
 
-// steps make the beacon a dead end: nothing that a broken kernel writes to it is
-// forwarded, and hardly anything is kept for it to read.
+// steps make the beacon a dead end, whose routes end with its carrier even if the
+// interface does not.
 func (b *beacon) steps() (steps []Step) {
 	conf := "ipv4/conf/" + b.name + "/"
-	list := []sysctl{{conf + "forwarding", "0"}, {conf + "rp_filter", "1"}}
+	list := []sysctl{{conf + "forwarding", "0"}, {conf + "rp_filter", "1"}, {conf + "ignore_routes_with_linkdown", "1"}}
 	if ipv6() {
 		list = append(list, sysctl{"ipv6/conf/" + b.name + "/disable_ipv6", "1"})
 	}
@@ -108,6 +114,16 @@ func (b *beacon) steps() (steps []Step) {
 			}))
 	}
 	return steps
+}
+
+// putOut takes away a beacon that outlived its descriptors: the kernel asks no
+// privilege of who makes a TUN persistent that he has, and code that was broken out
+// can give a descriptor away.
+func (l *look) putOut() []Step {
+	if l.live == nil {
+		return nil
+	}
+	return []Step{remove(l.live)}
 }
 
 // PlanHold is what Hold would do, a command a line; ip(8) makes no TUN that goes

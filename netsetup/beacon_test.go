@@ -1,9 +1,12 @@
 package netsetup
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"uml/fault"
 	"uml/settings"
@@ -110,4 +113,33 @@ func TestNoBeacon(t *testing.T) {
 	if out := w.host.sh("ip link"); strings.Contains(out, "live_") {
 		t.Error(out)
 	}
+}
+
+// One that was made to outlive its descriptors claims nothing, and is taken away.
+func TestBeaconPersists(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine("192.0.2.20/32")
+	w.up(t, m)
+	f, err := w.hold(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(make([]byte, 60)); !errors.Is(err, unix.EBADF) {
+		t.Errorf("writing to the beacon: %v", err)
+	}
+	if err := unix.IoctlSetInt(int(f.Fd()), unix.TUNSETPERSIST, 1); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	eventually(t, "of no effect", func() (bool, string) {
+		got, _ := w.host.try("ip route get 192.0.2.20")
+		return !strings.Contains(got, "live_3e9"), got
+	})
+	w.in(t, "Release", func() error { return Release(m, host()) })
+	w.up(t, m)
+	if f, err = w.hold(m); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
 }

@@ -19,6 +19,7 @@ type look struct {
 
 	tap  held  // by its name; ours or not
 	old  held  // this machine's TAP, if that has another name
+	live *link // this machine's beacon
 	user *link // the TAP that serves the account, whosever
 
 	released bool // see forget
@@ -61,6 +62,12 @@ func (l *look) find() (err error) {
 	}
 	if err := errors.Join(l.holds(&l.tap), l.holds(&l.old)); err != nil {
 		return err
+	}
+	if l.live, err = l.link(beaconName(l.m)); err != nil {
+		return err
+	}
+	if b := l.live; b != nil && (b.Kind != "tun" || b.TAP || b.Alias != alias(l.m)) {
+		l.live = nil
 	}
 	l.user, err = l.link(userName(l.m))
 	return err
@@ -193,5 +200,5 @@ func addresses(p netip.Prefix) (all []netip.Addr) {
 
 // forget makes the look one at a host where release has been done.
 func (l *look) forget() {
-	l.released, l.tap.routes, l.old.routes = true, nil, nil
+	l.released, l.tap.routes, l.old.routes, l.live = true, nil, nil, nil
 }

@@ -59,7 +59,7 @@ func (l *look) release() ([]Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	steps := unpublish(claims, nil)
+	steps := append(unpublish(claims, nil), l.putOut()...)
 	for _, t := range l.ours() {
 		steps = append(steps, drop(held{link: t.link, routes: t.routes}, want{})...)
 	}
@@ -72,7 +72,7 @@ func (l *look) down() ([]Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	steps := unpublish(claims, nil)
+	steps := append(unpublish(claims, nil), l.putOut()...)
 	for _, t := range l.ours() {
 		steps = append(steps, remove(t.link))
 	}

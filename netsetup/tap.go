@@ -59,8 +59,10 @@ func makeTAP(name string, uid int) error {
 	return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1)
 }
 
-func openTUN() (int, error) {
-	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+func openTUN() (int, error) { return openTUNFor(unix.O_RDWR) }
+
+func openTUNFor(access int) (int, error) {
+	fd, err := unix.Open("/dev/net/tun", access|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
 		return -1, fault.Permanent("%w (modprobe tun)", &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err})
 	}

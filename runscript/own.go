@@ -92,7 +92,12 @@ func (s *start) unmakeUml() error {
 	}
 	defer in.Close()
 	err = s.making(in, func() error { return unix.Unlinkat(in.Fd(), "uml", unix.AT_REMOVEDIR) })
-	if err != nil && !errors.Is(err, unix.ENOTEMPTY) {
+	for _, his := range []error{unix.ENOTEMPTY, unix.ENOENT, unix.ENOTDIR} {
+		if errors.Is(err, his) {
+			return nil
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("remove %s: %w", in.Join("uml"), err)
 	}
 	return nil

@@ -190,7 +190,8 @@ func TestCheckBroken(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
 	m := l.Machine("guest", lab.Settings{"ip4": address})
-	other := l.Machine("other", lab.Settings{"ip4": address, "ubd1": filepath.Join(m.Jail, "ubd0") + " flags=r", "user": "guest"})
+	l.Must("sh", "-c", "touch /run/disc; mount --bind "+filepath.Join(m.Jail, "ubd0")+" /run/disc")
+	other := l.Machine("other", lab.Settings{"ip4": address, "ubd1": "/run/disc flags=r", "user": "guest"})
 	if err := os.Chown(other.Jail, m.UID, m.UID); err != nil {
 		t.Fatal(err)
 	}
