@@ -94,8 +94,9 @@ func holds(pid int, file *unix.Stat_t) (h Holder, found bool, err error) {
 	return h, found, err
 }
 
-// eachLocked calls do for each of a process's descriptors that has a flock. The lock line's device is the filesystem's, which need not be what
-// stat says (btrfs, overlayfs): so the file itself is asked.
+// eachLocked calls do for each of a process's descriptors that has a flock. The
+// lock line's device is the filesystem's, which need not be what stat says (btrfs,
+// overlayfs): so the file itself is asked.
 func eachLocked(pid int, do func(st *unix.Stat_t, taker int) error) error {
 	dir := "/proc/" + strconv.Itoa(pid)
 	fds, err := os.ReadDir(dir + "/fdinfo")

@@ -21,11 +21,11 @@ const behind = 1 << 20
 const ioctlOnly = unix.O_WRONLY | unix.O_RDWR
 
 // A beacon is a TUN that lives as long as a descriptor of it. The guest kernel
-// inherits that, and can do nothing with it. Routes of the guest's IPv4 addresses lead to
-// it behind those to the TAP: so the host answers ARP for them from the start's
-// claim on, not only when the guest has booted so far that it opens its TAP. In
-// between another host would find the addresses silent, and start the guest too.
-// When the kernel ends, the beacon and its routes are gone with it.
+// inherits that, and can do nothing with it. Routes of the guest's IPv4 addresses
+// lead to it behind those to the TAP: so the host answers ARP for them from the
+// start's claim on, not only when the guest has booted so far that it opens its
+// TAP. In between another host would find the addresses silent, and start the
+// guest too. When the kernel ends, the beacon and its routes are gone with it.
 type beacon struct {
 	name   string
 	m      *settings.Machine
