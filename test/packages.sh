@@ -19,7 +19,7 @@ want tcpdump tcpdump
 want procps ps
 want tree tree
 want util-linux nsenter
-want uml-utilities uml_mconsole
+want socat socat
 test -z "$missing" && exit 0
 
 echo "installing$missing"
