@@ -19,17 +19,7 @@ func holdAs(t *testing.T, file string, uid int, how string) int {
 	t.Helper()
 	cmd := exec.Command("setpriv", fmt.Sprintf("--reuid=%d", uid), "--clear-groups",
 		"sh", "-c", `exec 4<"$1"; flock $2 4 && echo && exec sleep 100`, "sh", file, how)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	if _, err := out.Read(make([]byte, 1)); err != nil {
-		t.Fatal("the lock was not taken:", err)
-	}
+	ready(t, cmd)
 	return cmd.Process.Pid
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
 	"time"
@@ -20,91 +21,99 @@ import (
 // guest's.
 //
 // It takes one system call where nothing runs as uid, which is before every start.
-// Else all of the user's processes must be seen in one look during which no process
-// of the host began or ended: one that always takes a new pid hides from others.
+// Else every process of one list of all must have been looked at: one that always
+// takes a new pid is in each list, and gone or dead when its turn comes.
 func Alone(name string, uid int) error {
+	known := map[int]bool{}
 	for try := 0; ; try++ {
-		c, err := crowdOf(uid)
-		if err != nil || c.empty() {
+		pid, whole, err := jailed(uid, known)
+		if err != nil || whole && pid == 0 {
 			return err
 		}
 		if try < 50 { // one that is ending has closed its files already
 			time.Sleep(10 * time.Millisecond)
 			continue
 		}
-		if c.jailed == 0 {
+		if pid == 0 {
 			return fault.Temporary("%s: is free, but what runs as user %d comes and goes, and cannot be looked at (end it)", name, uid)
 		}
-		return fault.Temporary("%s: is free, but process %d runs in a jail as this machine's user: a guest that let its lock go or whose lock file was deleted, or another machine's (end it)", name, c.jailed)
+		return fault.Temporary("%s: is free, but process %d runs in a jail as this machine's user: a guest that let its lock go or whose lock file was deleted, or another machine's (end it)", name, pid)
 	}
 }
 
-// A crowd is what runs as a user.
-type crowd struct {
-	there  bool // somebody does
-	seen   bool // in our own mount namespace, or dead
-	lost   bool // processes began or ended meanwhile
-	jailed int  // a process in another mount namespace; 0: none
-}
-
-func (c crowd) empty() bool { return !c.there || c.seen && !c.lost && c.jailed == 0 }
-
-func crowdOf(uid int) (c crowd, err error) {
+// jailed is a process of uid in another mount namespace than ours, 0 if none was
+// seen; whole says that all were. Those in known are none and are not looked at
+// again: so few are left that a look ends before they do, however busy the host. Of
+// them, false is one that was dead when it was looked at, perhaps not when listed.
+func jailed(uid int, known map[int]bool) (found int, whole bool, err error) {
 	_, err = unix.Getpriority(unix.PRIO_USER, uid)
 	if errors.Is(err, unix.ESRCH) {
-		return c, nil
+		return 0, true, nil
 	}
 	if err != nil {
-		return c, fmt.Errorf("look for processes of user %d: %w", uid, err)
-	}
-	c.there = true
-	before, err := lastPID()
-	if err != nil {
-		return c, err
+		return 0, false, fmt.Errorf("look for processes of user %d: %w", uid, err)
 	}
 	ours, err := os.Readlink("/proc/thread-self/ns/mnt")
 	if err != nil {
-		return c, err
+		return 0, false, err
 	}
+	whole = true
+	there := map[int]bool{}
 	err = eachProcess(func(pid int) error {
-		dir := "/proc/" + strconv.Itoa(pid)
-		status, err := os.ReadFile(dir + "/status")
-		c.lost = c.lost || err != nil && gone(err)
-		if err != nil || uids(status)[0] != uid {
-			return err
+		there[pid] = true
+		if known[pid] {
+			return nil
 		}
-		theirs, err := os.Readlink(dir + "/ns/mnt")
+		what, err := judgeProcess(pid, uid, ours)
 		switch {
-		case err == nil && theirs == ours:
-			c.seen = true
-		case err == nil:
-			c.jail(pid) // the kernel comes before its children
-		case !gone(err): // not as a permission, which eachProcess forgives
-			return fmt.Errorf("look at process %d of user %d (is CAP_SYS_PTRACE missing?): %v", pid, uid, err)
-		case bytes.Contains(status, []byte("\nState:\tZ")) && threads(status) <= 1:
-			c.seen = true // nobody has waited for it
-		case threads(status) > 1: // its first thread has ended
-			c.jail(pid)
-		default:
-			c.lost = true
+		case err != nil:
+			whole = whole && !gone(err)
+		case what == innocent:
+			known[pid] = true
+		case what == dead:
+			_, before := known[pid]
+			known[pid] = before
+			whole = whole && before
+		case found == 0:
+			found = pid // the kernel comes before its children
 		}
-		return nil
+		return err
 	})
-	after, err2 := lastPID()
-	c.lost = c.lost || before != after
-	return c, errors.Join(err, err2)
+	maps.DeleteFunc(known, func(pid int, _ bool) bool { return !there[pid] })
+	return found, whole, err
 }
 
-// lastPID is the newest of the pid namespace (proc_loadavg(5)).
-func lastPID() (string, error) {
-	text, err := os.ReadFile("/proc/loadavg")
-	return string(text[bytes.LastIndexByte(text, ' ')+1:]), err
-}
+type verdict int
 
-func (c *crowd) jail(pid int) {
-	if c.jailed == 0 {
-		c.jailed = pid
+const (
+	innocent  verdict = iota // not the user's, or in our own mount namespace
+	dead                     // the user's, and nobody has waited for it
+	suspected                // the user's, elsewhere
+)
+
+func judgeProcess(pid, uid int, ours string) (verdict, error) {
+	dir := "/proc/" + strconv.Itoa(pid)
+	status, err := os.ReadFile(dir + "/status")
+	if err != nil || uids(status)[0] != uid {
+		return innocent, err
 	}
+	theirs, err := os.Readlink(dir + "/ns/mnt")
+	if errors.Is(err, unix.EACCES) { // said of one that is gone, too (fs/proc/namespaces.c)
+		if _, is := os.Stat(dir); is != nil {
+			err = is
+		}
+	}
+	switch {
+	case err == nil && theirs == ours:
+		return innocent, nil
+	case err == nil, gone(err) && threads(status) > 1: // the first thread has ended
+		return suspected, nil
+	case !gone(err): // not as a permission, which eachProcess forgives
+		return suspected, fmt.Errorf("look at process %d of user %d (is CAP_SYS_PTRACE missing?): %v", pid, uid, err)
+	case bytes.Contains(status, []byte("\nState:\tZ")):
+		return dead, nil
+	}
+	return dead, err
 }
 
 // threads reads the Threads line of /proc/PID/status; 0 if there is none.

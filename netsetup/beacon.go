@@ -1,6 +1,7 @@
 package netsetup
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -30,13 +31,14 @@ type beacon struct {
 	name   string
 	m      *settings.Machine
 	routes []route
+	dev    netlink.Link // when it is there
 }
 
 func beaconName(m *settings.Machine) string { return fmt.Sprintf("live_%x", m.User.UID) }
 
 // newBeacon is nil where the host does not answer in the guest's place.
 func newBeacon(m *settings.Machine, h *settings.Host) *beacon {
-	b := &beacon{beaconName(m), m, nil}
+	b := &beacon{name: beaconName(m), m: m}
 	for _, r := range wanted(m, h).routes {
 		if r.to.Addr().Is4() {
 			b.routes = append(b.routes, r)
@@ -55,7 +57,7 @@ func Hold(m *settings.Machine, h *settings.Host) (*os.File, error) {
 	if b == nil {
 		return nil, nil
 	}
-	fd, err := openTUNFor(ioctlOnly)
+	fd, err := openTUN(ioctlOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -80,12 +82,15 @@ func (b *beacon) light(fd int) error {
 		return err
 	}
 	defer c.Close()
-	for _, s := range b.steps() {
-		if err := s.do(c); err != nil {
-			return fmt.Errorf("%s: %w", s.Text, err)
-		}
+	l, err := c.link(b.name)
+	if err != nil {
+		return err
 	}
-	return nil
+	if l == nil {
+		return fault.Temporary("%s: gone as soon as it was made (somebody else changes it)", b.name)
+	}
+	b.dev = l.attrs()
+	return c.run(context.Background(), b.steps())
 }
 
 // steps make the beacon a dead end, whose routes end with its carrier even if the
@@ -101,17 +106,17 @@ func (b *beacon) steps() (steps []Step) {
 	}
 	a := alias(b.m)
 	steps = append(steps,
-		onLink(fmt.Sprintf("ip link set dev %s alias %q", b.name, a), b.name,
-			func(c *conn, t netlink.Link) error { return c.LinkSetAlias(t, a) }),
-		onLink(fmt.Sprintf("ip link set dev %s txqueuelen 1 up", b.name), b.name,
-			func(c *conn, t netlink.Link) error { return errors.Join(c.LinkSetTxQLen(t, 1), c.LinkSetUp(t)) }))
+		Step{fmt.Sprintf("ip link set dev %s alias %q", b.name, a), false,
+			func(c *conn) error { return c.LinkSetAlias(b.dev, a) }},
+		Step{fmt.Sprintf("ip link set dev %s txqueuelen 1 up", b.name), false,
+			func(c *conn) error { return errors.Join(c.LinkSetTxQLen(b.dev, 1), c.LinkSetUp(b.dev)) }})
 	for _, r := range b.routes {
-		steps = append(steps, onLink(fmt.Sprintf("%s metric %d", r.text("add", b.name), behind), b.name,
-			func(c *conn, t netlink.Link) error {
-				n := r.netlink(t.Attrs().Index)
+		steps = append(steps, Step{fmt.Sprintf("%s metric %d", r.text("add", b.name), behind), false,
+			func(c *conn) error {
+				n := r.netlink(b.dev.Attrs().Index)
 				n.Priority = behind
 				return c.RouteAdd(n)
-			}))
+			}})
 	}
 	return steps
 }

@@ -17,6 +17,16 @@ func (w world) hold(m *settings.Machine) (f *os.File, err error) {
 	return f, err
 }
 
+// lit is a beacon that shines.
+func (w world) lit(t *testing.T, m *settings.Machine) *os.File {
+	t.Helper()
+	f, err := w.hold(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 // From the claim to the end of the kernel another host hears that the addresses
 // are taken, whether the guest has opened its TAP or not; and nothing is left.
 func TestBeacon(t *testing.T) {
@@ -32,10 +42,7 @@ func TestBeacon(t *testing.T) {
 	if answers("192.0.2.20") {
 		t.Fatal("answered for while nobody has the TAP open")
 	}
-	f, err := w.hold(m)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := w.lit(t, m)
 	for _, a := range []string{"192.0.2.20", "192.0.2.33"} {
 		if !answers(a) {
 			t.Errorf("%s: not answered for before the guest has booted", a)
@@ -46,6 +53,7 @@ func TestBeacon(t *testing.T) {
 	}
 	other := machine("192.0.2.20/32")
 	other.Real, other.TAP, other.User.UID = "/machines/other", "tap_other", 1002
+	var err error
 	w.host.do(func() { err = Foreign(other, host()) })
 	if err == nil || !strings.Contains(err.Error(), "routed to live_3e9, the beacon of machine /machines/bara") {
 		t.Errorf("another machine with the address: %v", err)
@@ -82,10 +90,7 @@ func TestBeaconIsDead(t *testing.T) {
 	w := newWorld(t)
 	m := machine("192.0.2.20/32")
 	w.up(t, m)
-	f, err := w.hold(m)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := w.lit(t, m)
 	defer f.Close()
 	for _, want := range []string{"ipv4/conf/live_3e9/forwarding=0", "ipv4/conf/live_3e9/rp_filter=1", "ipv6/conf/live_3e9/disable_ipv6=1"} {
 		name, value, _ := strings.Cut(want, "=")
@@ -121,10 +126,7 @@ func TestBeaconPersists(t *testing.T) {
 	w := newWorld(t)
 	m := machine("192.0.2.20/32")
 	w.up(t, m)
-	f, err := w.hold(m)
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := w.lit(t, m)
 	if _, err := f.Write(make([]byte, 60)); !errors.Is(err, unix.EBADF) {
 		t.Errorf("writing to the beacon: %v", err)
 	}
@@ -138,8 +140,5 @@ func TestBeaconPersists(t *testing.T) {
 	})
 	w.in(t, "Release", func() error { return Release(m, host()) })
 	w.up(t, m)
-	if f, err = w.hold(m); err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
+	w.lit(t, m).Close()
 }

@@ -19,7 +19,7 @@ const Handed = 100
 // OpenTUN opens the driver of all TAPs: Attach makes the descriptor the machine's
 // TAP. Until then it is none, and no carrier is on any.
 func OpenTUN() (*os.File, error) {
-	fd, err := openTUN()
+	fd, err := openTUN(unix.O_RDWR)
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func userName(m *settings.Machine) string { return fmt.Sprintf("uml-uid-%d", m.U
 // making leaves nothing, or a whole TAP. Whoever opens it later chooses anew
 // whether frames carry a vnet header, but has to want as many queues: one.
 func makeTAP(name string, uid int) error {
-	fd, err := openTUN()
+	fd, err := openTUN(unix.O_RDWR)
 	if err != nil {
 		return err
 	}
@@ -59,9 +59,7 @@ func makeTAP(name string, uid int) error {
 	return unix.IoctlSetInt(fd, unix.TUNSETPERSIST, 1)
 }
 
-func openTUN() (int, error) { return openTUNFor(unix.O_RDWR) }
-
-func openTUNFor(access int) (int, error) {
+func openTUN(access int) (int, error) {
 	fd, err := unix.Open("/dev/net/tun", access|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
 		return -1, fault.Permanent("%w (modprobe tun)", &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err})

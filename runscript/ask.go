@@ -50,7 +50,7 @@ func running(d *handle.Dir) (*lock.Holder, error) {
 		return nil, err
 	}
 	if h == nil {
-		return nil, fault.Temporary("%s: the guest is down: nobody holds %s", d.Path, d.Join(lock.Name))
+		return nil, fault.Temporary("%s: nobody holds %s: the guest is down, or the file was deleted (uml-check tells which)", d.Path, d.Join(lock.Name))
 	}
 	if h.User() == 0 || !isKernel(h.PID) {
 		return nil, fault.Temporary("%s: the guest is not up: process %d, a start or uml-jail, holds %s", d.Path, h.PID, d.Join(lock.Name))

@@ -168,7 +168,16 @@ func (s *start) seeStructure() {
 	defer in.Close()
 	s.seeKernel(in)
 	e.stage("uml", in.Join("uml")+": the user's", func() error { return s.umlDir(in) })
-	e.stage("swap", "none", func() error { return s.swap(in) })
+	e.stage("swap", "none", func() error {
+		old, err := s.findSwap(in)
+		if err != nil {
+			return err
+		}
+		if old != nil {
+			defer old.Close()
+		}
+		return s.swap(in, old)
+	})
 }
 
 // seeKernel leaves the arguments out if the image or a disc is at fault: they

@@ -127,15 +127,19 @@ const (
 	swapTemp = ".swap.new"
 )
 
-// swap makes jail/swap if it is not there, is of another size or bears no
-// signature. What was in it is nobody's: the guest is down.
-func (s *start) swap(in *handle.Dir) error {
+// findSwap is the swap that is there; nil: none is wanted, or it must be made.
+func (s *start) findSwap(in *handle.Dir) (*handle.File, error) {
+	if s.m.Swap == 0 {
+		return nil, nil
+	}
+	return s.openSwap(in)
+}
+
+// swap makes jail/swap if f, what was found of it, is not there, of another size or
+// bears no signature. What was in it is nobody's: the guest is down.
+func (s *start) swap(in *handle.Dir, f *handle.File) (err error) {
 	if s.m.Swap == 0 {
 		return nil
-	}
-	f, err := s.openSwap(in)
-	if err != nil {
-		return err
 	}
 	if f == nil {
 		s.plan("make", "%s: %v, sparse, of %s", in.Join(swapName), s.m.Swap, s.m.User.Name)
@@ -151,8 +155,8 @@ func (s *start) swap(in *handle.Dir) error {
 		if f == nil {
 			return fault.Temporary("%s: changed while it was made", in.Join(swapName))
 		}
+		defer f.Close()
 	}
-	defer f.Close()
 	if err := s.room.Bring(f, swapName, jail.ReadWrite); err != nil {
 		return err
 	}

@@ -56,16 +56,17 @@ func (s *start) structure() error {
 	defer in.Close()
 	image, kernelErr := s.kernel(in)
 	discs, discErr := s.discs(in)
-	if err := errors.Join(kernelErr, discErr); err != nil {
+	old, swapErr := s.findSwap(in)
+	if old != nil {
+		defer old.Close()
+	}
+	if err := errors.Join(kernelErr, discErr, s.umlDir(in), swapErr); err != nil {
 		return err
 	}
 	if s.args, err = arguments(s.m, discs, image, s.tapNumber()); err != nil {
 		return fmt.Errorf("%s: %w", s.m.Kernel, err)
 	}
-	if err := s.umlDir(in); err != nil {
-		return err
-	}
-	if err := s.swap(in); err != nil {
+	if err := s.swap(in, old); err != nil {
 		return err
 	}
 	for _, f := range s.keep {

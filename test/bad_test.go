@@ -138,6 +138,25 @@ func TestOutputClosed(t *testing.T) {
 	same(t, before, l.State())
 }
 
+// What is wrong in the jail is said all at once, and none of it followed.
+func TestFaultsTogether(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := l.Machine("guest", lab.Settings{"swap": "8M"})
+	l.Must("sh", "-ec", "cd "+m.Dir+"; chmod 644 jail/linux; cd jail; rm ubd0; ln -s /etc/shadow ubd0; ln -s /etc/shadow swap; ln -s /etc uml")
+	before := l.State()
+	r := m.Run("uml-run")
+	for _, want := range []string{"jail/linux: guest cannot execute it", "jail/ubd0: is a symbolic link", "jail/swap: is a symbolic link", "jail/uml: is not a directory"} {
+		if !strings.Contains(r.Err, "uml-run: fatal: "+want) {
+			t.Errorf("%q is not in\n%s", want, r.Err)
+		}
+	}
+	if r.Code != 100 || strings.Count(r.Err, "\n") != 4 {
+		t.Errorf("exit %d, said\n%s", r.Code, r.Err)
+	}
+	same(t, before, l.State())
+}
+
 func refused(t *testing.T, r lab.Result, code int, want string) {
 	t.Helper()
 	refusedBy(t, "uml-run", r, code, want)
