@@ -77,7 +77,7 @@ func (c *conn) published(a netip.Addr, index int) (bool, error) {
 	return err == nil, err
 }
 
-// publish makes the host answer ARP for the address. Without PERMANENT the entry
+// publish makes the host answer for the address, by ARP or neighbour discovery. Without PERMANENT the entry
 // is lost when the interface loses its carrier.
 func (c *conn) publish(a netip.Addr, index int) error {
 	_, err := c.neighbour(unix.RTM_NEWNEIGH, netlink.NUD_PERMANENT, a, index,
@@ -102,10 +102,10 @@ func (c *conn) neighbour(kind, state uint16, a netip.Addr, index int, more ...nl
 	return c.request(kind, flags, append(parts, more...)...)
 }
 
-// proxies lists every published IPv4 neighbour of the host.
+// proxies lists every published neighbour of the host, of both families.
 func (c *conn) proxies() ([]netlink.Neigh, error) {
 	msgs, err := whole(func() ([][]byte, error) {
-		return c.request(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, proxy(unix.AF_INET, 0, 0))
+		return c.request(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, proxy(unix.AF_UNSPEC, 0, 0))
 	})
 	if err != nil {
 		return nil, err

@@ -41,9 +41,12 @@ func unlessOld(err error) error {
 
 // switches are the sysctls that are not yet as they must be. A TAP that is still
 // to be made gets all of its own.
-func (l *look) switches() ([]Step, error) {
+func (l *look) switches(publishes6 bool) ([]Step, error) {
 	shared := external4(l.ext.Name)
 	own := tap4(l.m.TAP)
+	if publishes6 {
+		shared = append(shared, published6(l.ext.Name)...)
+	}
 	if len(l.m.IP6) > 0 {
 		six, err := external6()
 		if err != nil {
@@ -124,6 +127,7 @@ func (l *look) publishAll(w want, claims []claim) (steps []Step) {
 		if slices.ContainsFunc(claims, func(k claim) bool { return k.addr == a }) {
 			continue
 		}
+		l.fresh = append(l.fresh, a)
 		steps = append(steps, Step{fmt.Sprintf("ip neigh replace proxy %v dev %s protocol %d", a, ext.Name, Protocol), false,
 			func(c *conn) error { return c.publish(a, ext.Index) }})
 	}

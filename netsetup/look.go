@@ -22,7 +22,8 @@ type look struct {
 	live *link // this machine's beacon
 	user *link // the TAP that serves the account, whosever
 
-	released bool // see forget
+	released bool         // see forget
+	fresh    []netip.Addr // that up publishes, and were not
 
 	ext    *link // nil: none, for extErr
 	extErr error
@@ -127,10 +128,10 @@ func (l *look) claims() ([]claim, error) {
 	var recorded []netip.Addr
 	for _, h := range l.ours() {
 		for _, r := range h.routes {
-			recorded = append(recorded, addresses(r.to)...)
+			recorded = append(recorded, l.addresses(r.to)...)
 		}
 	}
-	found, err := l.publishedOf(slices.Concat(recorded, l.m.Addresses4()))
+	found, err := l.publishedOf(slices.Concat(recorded, l.m.Addresses()))
 	if err != nil {
 		return nil, err
 	}
@@ -187,10 +188,10 @@ func (l *look) publishedAnywhere(addrs []netip.Addr) (all []claim, err error) {
 	return all, nil
 }
 
-// addresses takes an IPv4 prefix apart; an IPv6 one is not published.
-func addresses(p netip.Prefix) (all []netip.Addr) {
+// addresses are those of a prefix that may be published: of IPv4 each.
+func (l *look) addresses(p netip.Prefix) (all []netip.Addr) {
 	if p.Addr().Is6() {
-		return nil
+		return []netip.Addr{settings.Router(p), l.m.Autoconfigured(p)}
 	}
 	for a := p.Addr(); p.Contains(a); a = a.Next() {
 		all = append(all, a)

@@ -45,6 +45,11 @@ func (l *look) up() ([]Step, error) {
 		return nil, err
 	}
 	w := wanted(l.m, l.h)
+	onLink, err := l.onLink()
+	if err != nil {
+		return nil, err
+	}
+	w.publish = append(w.publish, onLink...)
 	claims, err := l.claims()
 	if err != nil {
 		return nil, err
@@ -53,7 +58,7 @@ func (l *look) up() ([]Step, error) {
 	steps = append(steps, unpublish(claims, w.publish)...)
 	steps = append(steps, l.removeTAPs()...)
 	steps = append(steps, drop(l.tap, w)...)
-	switches, err := l.switches()
+	switches, err := l.switches(len(onLink) > 0)
 	if err != nil {
 		return nil, err
 	}

@@ -63,6 +63,16 @@ func external4(ext string) []sysctl {
 	}
 }
 
+// published6 makes the host answer for single IPv6 addresses. Without "all" it does
+// not answer what asks for one directly, as neighbours do who knew it before.
+func published6(ext string) []sysctl {
+	return []sysctl{
+		{"ipv6/conf/all/proxy_ndp", "1"},
+		{"ipv6/conf/" + ext + "/proxy_ndp", "1"},
+		{"ipv6/neigh/" + ext + "/proxy_delay", "0"},
+	}
+}
+
 // external6 switches forwarding on for all interfaces, since the kernel looks at
 // no other switch (before 6.17's force_forwarding). A forwarding interface heeds
 // router advertisements only with accept_ra=2: each that heeds them now gets it

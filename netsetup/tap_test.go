@@ -17,7 +17,7 @@ import (
 // attachChild is the guest's user opening the TAP that descriptor 3 is to become.
 func attachChild(flags string) {
 	if flags == "up" {
-		fmt.Println(Up(context.Background(), machine("192.0.2.20/32"), host()))
+		fmt.Println(up(context.Background(), machine("192.0.2.20/32"), host()))
 		os.Exit(0)
 	}
 	f := uint16(unix.IFF_TAP | unix.IFF_NO_PI)
@@ -99,7 +99,7 @@ func TestNoTunDevice(t *testing.T) {
 			err = unix.Mount("none", "/dev/net", "tmpfs", 0, "")
 		}
 		if err == nil {
-			err = Up(context.Background(), machine("192.0.2.20/32"), host())
+			err = up(context.Background(), machine("192.0.2.20/32"), host())
 		}
 	})
 	refusedAs(t, "Up", err, fault.MustMend,

@@ -23,7 +23,11 @@ func NetUp(ctx context.Context, o Options) error {
 	if o.DryRun {
 		return o.list(netsetup.Plan(s.m, s.host))
 	}
-	return netsetup.Up(signals.ctx, s.m, s.host)
+	news, err := netsetup.Up(signals.ctx, s.m, s.host)
+	if err == nil {
+		s.announce(news)
+	}
+	return err
 }
 
 // NetDown takes the machine's network away. It holds the lock meanwhile: a guest

@@ -111,14 +111,15 @@ func (m *Machine) Addresses4() []netip.Addr {
 // for itself.
 func (m *Machine) Addresses() []netip.Addr {
 	all := m.Addresses4()
-	for i, p := range m.IP6 {
-		all = append(all, m.Addresses6(i, p)...)
+	for i := range m.IP6 {
+		all = append(all, m.Addresses6(i)...)
 	}
 	return all
 }
 
-// Addresses6 are those of its prefix i.
-func (m *Machine) Addresses6(i int, p netip.Prefix) []netip.Addr {
+// Addresses6 are those of prefix i.
+func (m *Machine) Addresses6(i int) []netip.Addr {
+	p := m.IP6[i]
 	if i == 0 {
 		return []netip.Addr{Router(p), m.Autoconfigured(p)}
 	}
