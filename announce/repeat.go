@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,7 +14,7 @@ import (
 // a wire can lose a frame: so all is said three times.
 const (
 	again = 2
-	apart = 1100 // milliseconds
+	Apart = 1100 * time.Millisecond
 )
 
 // A Repeater says again what was said once, unless it is told not to.
@@ -99,7 +100,7 @@ func newChild(v *voice, stop int) *child {
 	c := &child{
 		keep:  [3]int32{int32(stop), -1, -1},
 		poll:  unix.PollFd{Fd: 0, Events: unix.POLLIN},
-		apart: unix.NsecToTimespec(apart * 1e6),
+		apart: unix.NsecToTimespec(int64(Apart)),
 		root:  [2]byte{'/', 0},
 	}
 	copy(c.name[:], "uml-announce")

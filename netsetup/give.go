@@ -3,6 +3,7 @@ package netsetup
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -19,7 +20,7 @@ func (l *look) make() (steps []Step) {
 		steps = append(steps, Step{fmt.Sprintf("ip tuntap add dev %s mode tap user %d", tap, uid), false,
 			func(*conn) error { return makeTAP(tap, uid) }})
 	}
-	if a := alias(l.m); is.Alias != a {
+	if a := Alias(l.m); is.Alias != a {
 		steps = append(steps, onLink(fmt.Sprintf("ip link set dev %s alias %q", tap, a), tap,
 			func(c *conn, t netlink.Link) error { return c.LinkSetAlias(t, a) }))
 	}
@@ -128,10 +129,14 @@ func (l *look) publishAll(w want, claims []claim) (steps []Step) {
 			continue
 		}
 		l.fresh = append(l.fresh, a)
-		steps = append(steps, Step{fmt.Sprintf("ip neigh replace proxy %v dev %s protocol %d", a, ext.Name, Protocol), false,
-			func(c *conn) error { return c.publish(a, ext.Index) }})
+		steps = append(steps, ext.publishStep(a))
 	}
 	return steps
+}
+
+func (l *link) publishStep(a netip.Addr) Step {
+	return Step{fmt.Sprintf("ip neigh replace proxy %v dev %s protocol %d", a, l.Name, Protocol), false,
+		func(c *conn) error { return c.publish(a, l.Index) }}
 }
 
 // onLink is a step on an interface that an earlier step may have made.

@@ -58,7 +58,7 @@ func (l *look) find() (err error) {
 	if l.old.link, err = l.link(machineName(l.m)); err != nil {
 		return err
 	}
-	if o := l.old.link; o != nil && (o.Name == l.m.TAP || o.Alias != alias(l.m)) {
+	if o := l.old.link; o != nil && (o.Name == l.m.TAP || o.Alias != Alias(l.m)) {
 		l.old = held{}
 	}
 	if err := errors.Join(l.holds(&l.tap), l.holds(&l.old)); err != nil {
@@ -67,7 +67,7 @@ func (l *look) find() (err error) {
 	if l.live, err = l.link(beaconName(l.m)); err != nil {
 		return err
 	}
-	if b := l.live; b != nil && (b.Kind != "tun" || b.TAP || b.Alias != alias(l.m)) {
+	if b := l.live; b != nil && (b.Kind != "tun" || b.TAP || b.Alias != Alias(l.m)) {
 		l.live = nil
 	}
 	l.user, err = l.link(userName(l.m))
@@ -177,12 +177,11 @@ func (l *look) publishedAnywhere(addrs []netip.Addr) (all []claim, err error) {
 		return nil, err
 	}
 	for _, n := range list {
-		a, _ := netip.AddrFromSlice(n.IP)
-		if !slices.Contains(addrs, a.Unmap()) {
+		if !slices.Contains(addrs, n.addr) {
 			continue
 		}
-		if dev, err := l.linkAt(n.LinkIndex); err == nil && dev != nil {
-			all = append(all, claim{a.Unmap(), n.LinkIndex, dev.Name})
+		if dev, err := l.linkAt(n.index); err == nil && dev != nil {
+			all = append(all, claim{n.addr, n.index, dev.Name})
 		}
 	}
 	return all, nil

@@ -91,7 +91,7 @@ func (l *look) refusedTAP() error {
 	if l.tap.link != nil && judge(l.tap.link, l.m) == foreign {
 		return refuse(l.tap.link)
 	}
-	if u := l.user; u != nil && u.Alias != alias(l.m) && u.Name != l.m.TAP {
+	if u := l.user; u != nil && u.Alias != Alias(l.m) && u.Name != l.m.TAP {
 		return fault.Permanent("user %s (id %d) is served by %v already: two machines never share an account (choose another in settings/user)", l.m.User.Name, l.m.User.UID, u)
 	}
 	for _, t := range l.unfit() {

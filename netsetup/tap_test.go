@@ -187,13 +187,13 @@ func TestAdopt(t *testing.T) {
 func TestAlias(t *testing.T) {
 	t.Parallel()
 	m := machine()
-	if got := alias(m); got != "uml /machines/bara" {
+	if got := Alias(m); got != "uml /machines/bara" {
 		t.Errorf("got %q", got)
 	}
 	m.Real = "/a" + strings.Repeat("/machines", 50) + "/bara"
-	a := alias(m)
+	a := Alias(m)
 	m.Real = "/b" + m.Real[2:]
-	if b := alias(m); a == b || len(a) != maxAlias || !strings.HasSuffix(a, "/machines/bara") {
+	if b := Alias(m); a == b || len(a) != maxAlias || !strings.HasSuffix(a, "/machines/bara") {
 		t.Errorf("long paths: %q and %q", a, b)
 	}
 }

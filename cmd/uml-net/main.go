@@ -21,14 +21,32 @@ func run(args []string) int {
 	return cmdline.Run(&cli.App{
 		Name:      "uml-net",
 		Usage:     "give machines their TAPs, routes and published addresses, or take them away",
-		UsageText: "uml-net [--machines DIR] up|down [--dry-run] NAME...\numl-net [--machines DIR] show NAME...",
+		UsageText: "uml-net [--machines DIR] up|down [--dry-run] NAME...\numl-net [--machines DIR] show NAME...\numl-net gc [--dry-run]",
 		Flags:     []cli.Flag{cmdline.Machines, cmdline.HostSettings},
 		Commands: []*cli.Command{
 			{Name: "up", ArgsUsage: "NAME...", Usage: "give each machine what its settings name, take away what they do not", Flags: []cli.Flag{dry}, Action: each(runscript.NetUp)},
 			{Name: "down", ArgsUsage: "NAME...", Usage: "take away all of it; the guest must be down", Flags: []cli.Flag{dry}, Action: each(runscript.NetDown)},
+			{Name: "gc", Usage: "take away what no machine owns any more, give running guests back what they lost; say what was done", Flags: []cli.Flag{dry}, Action: host(runscript.NetCollect)},
 			{Name: "show", ArgsUsage: "NAME...", Usage: "print what each machine has, and what is missing or too much", Action: each(runscript.NetShow)},
 		},
 	}, args)
+}
+
+// host does something for the whole host.
+func host(do func(context.Context, runscript.Options) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if c.Args().Present() {
+			return fault.Permanent("%q: no NAME is wanted (see --help)", c.Args().First())
+		}
+		return do(c.Context, options(c, ""))
+	}
+}
+
+func options(c *cli.Context, dir string) runscript.Options {
+	return runscript.Options{
+		Dir: dir, HostDir: c.String("host-settings"), DryRun: c.Bool("dry-run"),
+		Out: os.Stdout, Say: cmdline.Say("uml-net"),
+	}
 }
 
 // each does the same for every machine named; one that fails stops no other.
@@ -45,10 +63,7 @@ func each(do func(context.Context, runscript.Options) error) cli.ActionFunc {
 		for _, n := range names {
 			dir, err := settings.Locate(c.String("machines"), n)
 			if err == nil {
-				err = do(c.Context, runscript.Options{
-					Dir: dir, HostDir: c.String("host-settings"), DryRun: c.Bool("dry-run"),
-					Out: os.Stdout, Say: cmdline.Say("uml-net"),
-				})
+				err = do(c.Context, options(c, dir))
 			}
 			errs = append(errs, err)
 		}
