@@ -11,15 +11,20 @@ import (
 // collect runs gc with these owners, by directory; others are gone.
 func (w world) collect(t *testing.T, h *settings.Host, owners ...Owner) (did string) {
 	t.Helper()
-	w.in(t, "gc", func() error {
-		g, err := FindGarbage(h, func(alias string) Owner {
-			for _, o := range owners {
-				if o.Machine != nil && Alias(o.Machine) == alias {
-					return o
-				}
+	return w.collectFor(t, h, func(alias string) Owner {
+		for _, o := range owners {
+			if o.Machine != nil && Alias(o.Machine) == alias {
+				return o
 			}
-			return Owner{Gone: true}
-		})
+		}
+		return Owner{Gone: true}
+	})
+}
+
+func (w world) collectFor(t *testing.T, h *settings.Host, owner func(alias string) Owner) (did string) {
+	t.Helper()
+	w.in(t, "gc", func() error {
+		g, err := FindGarbage(h, owner)
 		if err != nil {
 			return err
 		}
