@@ -3,7 +3,6 @@ package netsetup
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"testing"
 
