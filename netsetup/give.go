@@ -49,7 +49,7 @@ func (l *look) switches(publishes6 bool) ([]Step, error) {
 		shared = append(shared, published6(l.ext.Name)...)
 	}
 	if len(l.m.IP6) > 0 {
-		six, err := external6()
+		six, err := l.external6()
 		if err != nil {
 			return nil, err
 		}
