@@ -238,20 +238,15 @@ func (g *Garbage) due(o *owned) (all []netip.Addr) {
 // Texts are the commands that Collect would do, and in a comment what is announced.
 func (g *Garbage) Texts() []string { return append(texts(g.steps), g.news().comment()...) }
 
-func (g *Garbage) news() Published {
-	if len(g.fresh) == 0 {
-		return Published{}
-	}
-	return Published{Interface{g.ext.Name, g.ext.Index, g.ext.MAC}, g.fresh}
-}
+func (g *Garbage) news() News { return newsOn(g.ext, g.fresh) }
 
 // Collect takes away and puts back, and returns what was published.
-func (g *Garbage) Collect(ctx context.Context) (Published, error) {
+func (g *Garbage) Collect(ctx context.Context) (News, error) {
 	if os.Geteuid() != 0 {
-		return Published{}, fault.Permanent("only root can change the host's network")
+		return News{}, fault.Permanent("only root can change the host's network")
 	}
 	if err := g.run(ctx, g.steps); err != nil {
-		return Published{}, err
+		return News{}, err
 	}
 	return g.news(), g.settle()
 }

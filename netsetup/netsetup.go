@@ -41,9 +41,9 @@ type Step struct {
 }
 
 // Up gives the machine all of its network, and takes away what its settings name
-// no more. What is right already is not touched. It returns what it published that
-// was not before, for the caller to announce.
-func Up(ctx context.Context, m *settings.Machine, h *settings.Host) (p Published, err error) {
+// no more. What is right already is not touched. It returns what the caller has to
+// announce.
+func Up(ctx context.Context, m *settings.Machine, h *settings.Host) (p News, err error) {
 	err = change(ctx, m, h, func(l *look) ([]Step, error) {
 		steps, err := l.up()
 		p = l.news()
@@ -66,7 +66,7 @@ func Down(m *settings.Machine, h *settings.Host) error {
 // Plan is what Up would do now, a command a line, and in a comment what is then
 // announced. It changes nothing.
 func Plan(m *settings.Machine, h *settings.Host) ([]string, error) {
-	var p Published
+	var p News
 	lines, err := plan(m, h, func(l *look) ([]Step, error) {
 		steps, err := l.up()
 		p = l.news()

@@ -9,21 +9,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Published is what was published, and on which interface: nothing, on none.
-type Published struct {
-	On        Interface
-	Addresses []netip.Addr
+// News is what a change did that others have to be told of.
+type News struct {
+	Made      bool         // the TAP, which was not there
+	Addresses []netip.Addr // published
+	On        Interface    // where, if any were
 }
 
-func (l *look) news() Published {
-	if len(l.fresh) == 0 {
-		return Published{}
+func (l *look) news() News {
+	n := newsOn(l.ext, l.fresh)
+	n.Made = l.tap.link == nil
+	return n
+}
+
+func newsOn(ext *link, fresh []netip.Addr) (n News) {
+	if n.Addresses = fresh; len(fresh) > 0 {
+		n.On = Interface{ext.Name, ext.Index, ext.MAC}
 	}
-	return Published{Interface{l.ext.Name, l.ext.Index, l.ext.MAC}, l.fresh}
+	return n
 }
 
 // comment is the announcement among commands.
-func (p Published) comment() []string {
+func (p News) comment() []string {
 	if len(p.Addresses) == 0 {
 		return nil
 	}

@@ -7,7 +7,7 @@ import (
 
 // announce tells the network of what Up published. That nobody hears it is no
 // reason not to go on: entries of others grow old by themselves.
-func (o Options) announce(p netsetup.Published) *announce.Repeater {
+func (o Options) announce(p netsetup.News) *announce.Repeater {
 	r, err := announce.Say(announce.Interface(p.On), p.Addresses)
 	if err != nil {
 		o.Say("warning: " + err.Error())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"uml/lock"
 	"uml/netsetup"
 )
 
@@ -24,8 +25,26 @@ func NetUp(ctx context.Context, o Options) error {
 		return o.list(netsetup.Plan(s.m, s.host))
 	}
 	news, err := netsetup.Up(signals.ctx, s.m, s.host)
-	if err == nil {
-		s.announce(news)
+	if err != nil {
+		return err
+	}
+	s.announce(news)
+	if news.Made {
+		return s.cutOff()
+	}
+	return nil
+}
+
+// cutOff says of a guest that runs though its TAP was gone: its kernel has the old
+// one open, which leads nowhere.
+func (s *start) cutOff() error {
+	locks, err := lock.TakeCensus()
+	if err != nil {
+		return err
+	}
+	by, _, err := lock.See(s.dir, s.m.User.UID, locks)
+	if by != nil && isKernel(by.PID) {
+		s.Say(fmt.Sprintf("warning: %s was gone and is made anew, but the guest that runs (process %d) cannot open it: it is cut off until it is started again", s.m.TAP, by.PID))
 	}
 	return err
 }

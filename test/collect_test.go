@@ -1,6 +1,7 @@
 package test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -46,4 +47,27 @@ func TestCollect(t *testing.T) {
 	}
 	quiet()
 	refusedBy(t, "uml-net", l.Run("uml-net", "gc", "guest"), 100, `"guest": no NAME is wanted`)
+}
+
+// A TAP that somebody removes under a running guest comes back, but not for that
+// guest: whoever mends it is told.
+func TestTAPRemovedUnderGuest(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := l.Machine("guest", lab.Settings{"ip4": address})
+	m.Activate()
+	pid := m.WaitUp(0)
+	l.WaitPing(address)
+	l.Must("ip", "link", "del", "dev", "tap_guest")
+	r := l.Run("uml-net", "up", "guest")
+	want := fmt.Sprintf("uml-net: warning: tap_guest was gone and is made anew, but the guest that runs (process %d) cannot open it: it is cut off until it is started again\n", pid)
+	if r.Code != 0 || r.Err != want {
+		t.Errorf("exit %d, said %s", r.Code, r.Err)
+	}
+	if r := l.Run("uml-check", "guest"); !strings.Contains(r.Out, "tap_guest") || !strings.Contains(r.Out, "does not have it open") {
+		t.Errorf("uml-check says\n%s", r.Out)
+	}
+	m.Svc("-t")
+	m.WaitUp(pid)
+	l.WaitPing(address)
 }
