@@ -52,7 +52,7 @@ demo: packages build
 bench: packages build
 	go run ./test/bench
 
-bench-net: packages
+bench-net: packages build
 	go run ./test/benchnet
 
 packages:

@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"uml/test/lab"
 )
 
 const inside = "BENCHNET_INSIDE"
@@ -19,9 +21,12 @@ const inside = "BENCHNET_INSIDE"
 func main() {
 	most := flag.Int("most", 1000, "interfaces at most; routes go to ten times that")
 	rounds := flag.Int("rounds", 15, "turns")
+	turns := flag.Int("streams", 5, "turns of iperf3")
 	flag.Parse()
 	if os.Getenv(inside) == "" {
-		os.Exit(again())
+		code := again()
+		code = max(code, lab.Main(func(t lab.TB) { streams(t, *turns) }))
+		os.Exit(code)
 	}
 	if err := run(*most, *rounds); err != nil {
 		fmt.Fprintln(os.Stderr, "bench-net:", err)
