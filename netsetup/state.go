@@ -12,6 +12,7 @@ import (
 // A State is what is there of a machine's network.
 type State struct {
 	TAP       string
+	Machine   string // directory, by the TAP's alias; only of a survey
 	Exists    bool
 	Owner     int  // user id; -1: none
 	Up        bool // by the administrator's hand
@@ -91,7 +92,11 @@ func (s *State) String() string {
 	case !s.Exists:
 		fmt.Fprintf(&b, "%s: not there\n", s.TAP)
 	default:
-		fmt.Fprintf(&b, "%s: user id %d, %s, %s\n", s.TAP, s.Owner, either(s.Up, "up", "down"), either(s.Opened, "guest on it", "no guest on it"))
+		of := ""
+		if s.Machine != "" {
+			of = " of " + s.Machine
+		}
+		fmt.Fprintf(&b, "%s%s: user id %d, %s, %s\n", s.TAP, of, s.Owner, either(s.Up, "up", "down"), either(s.Opened, "guest on it", "no guest on it"))
 	}
 	for _, p := range s.Routes {
 		fmt.Fprintf(&b, "routed: %v\n", p)

@@ -1,11 +1,13 @@
 package runscript
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 
 	"uml/lock"
 	"uml/netsetup"
+	"uml/settings"
 )
 
 // NetUp gives the machine its network, the guest up or down; with DryRun it says
@@ -80,6 +82,24 @@ func NetShow(_ context.Context, o Options) error {
 	}
 	_, err = fmt.Fprint(o.Out, state)
 	return err
+}
+
+// NetShowAll prints what all machines have, read in one look.
+func NetShowAll(_ context.Context, o Options) error {
+	host, err := settings.ReadHost(o.HostDir)
+	if err != nil {
+		return err
+	}
+	s, err := netsetup.TakeSurvey(host, func(string) netsetup.Owner { return netsetup.Owner{} })
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	out := bufio.NewWriter(o.Out)
+	for _, t := range s.States() {
+		fmt.Fprint(out, &t)
+	}
+	return out.Flush()
 }
 
 func (o Options) list(lines []string, err error) error {

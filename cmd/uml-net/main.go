@@ -21,15 +21,22 @@ func run(args []string) int {
 	return cmdline.Run(&cli.App{
 		Name:      "uml-net",
 		Usage:     "give machines their TAPs, routes and published addresses, or take them away",
-		UsageText: "uml-net [--machines DIR] up|down [--dry-run] NAME...\numl-net [--machines DIR] show NAME...\numl-net gc [--dry-run]",
+		UsageText: "uml-net [--machines DIR] up|down [--dry-run] NAME...\numl-net [--machines DIR] show [NAME...]\numl-net gc [--dry-run]",
 		Flags:     []cli.Flag{cmdline.Machines, cmdline.HostSettings},
 		Commands: []*cli.Command{
 			{Name: "up", ArgsUsage: "NAME...", Usage: "give each machine what its settings name, take away what they do not", Flags: []cli.Flag{dry}, Action: each(runscript.NetUp)},
 			{Name: "down", ArgsUsage: "NAME...", Usage: "take away all of it; the guest must be down", Flags: []cli.Flag{dry}, Action: each(runscript.NetDown)},
 			{Name: "gc", Usage: "take away what no machine owns any more, give running guests back what they lost; say what was done", Flags: []cli.Flag{dry}, Action: host(runscript.NetCollect)},
-			{Name: "show", ArgsUsage: "NAME...", Usage: "print what each machine has, and what is missing or too much", Action: each(runscript.NetShow)},
+			{Name: "show", ArgsUsage: "[NAME...]", Usage: "print what each machine has, and what is missing or too much; of all machines only the former", Action: show},
 		},
 	}, args)
+}
+
+func show(c *cli.Context) error {
+	if c.Args().Present() {
+		return each(runscript.NetShow)(c)
+	}
+	return host(runscript.NetShowAll)(c)
 }
 
 // host does something for the whole host.
