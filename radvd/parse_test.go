@@ -65,8 +65,8 @@ func TestSplit(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"a\n" + marked: `line 2: "# BEGIN uml-net radvd" has no END after it`,
-		end + "\n":     `line 1: "# END uml-net radvd" has no BEGIN before it`,
+		"a\n" + marked:                                       `line 2: "# BEGIN uml-net radvd" has no END after it`,
+		end + "\n":                                           `line 1: "# END uml-net radvd" has no BEGIN before it`,
 		end + "\n" + marked + end + "\n":                     `line 1: "# END uml-net radvd" has no BEGIN before it`,
 		marked + marked + end + "\n" + end + "\n":            `line 2: "# BEGIN uml-net radvd" stands in line 1 already`,
 		marked + end + "\nb\n" + end + "\n":                  `line 4: "# END uml-net radvd" stands twice`,
