@@ -80,61 +80,85 @@ func (f *file) tell(signal unix.Signal) (found bool, err error) {
 	return true, nil
 }
 
-// running is a pidfd of that process, -1 if there is none.
+// running is a pidfd of that process, -1 if there is none. What cannot be looked at
+// is an error: a radvd that was not seen would keep the old file.
 func (f *file) running() (int, error) {
 	for _, name := range pidFiles {
-		pid, ok := readPID(name)
-		if !ok {
+		pid, err := readPID(name)
+		if err != nil {
+			return -1, err
+		}
+		if pid == 0 {
 			continue
 		}
 		fd, err := unix.PidfdOpen(pid, 0)
 		if err == unix.ESRCH || err == unix.EINVAL {
-			continue // a file that was left; a thread
+			continue // it has ended, and a thread may have its number
 		}
 		if err != nil {
-			return -1, fmt.Errorf("tell radvd of %s: process %d: %w", f.name, pid, err)
+			return -1, fmt.Errorf("%s: pidfd_open %d: %w", name, pid, err)
 		}
-		if f.readBy(pid) {
+		reads, err := f.readBy(pid)
+		if reads {
 			return fd, nil
 		}
 		unix.Close(fd)
+		if err != nil {
+			return -1, err
+		}
 	}
 	return -1, nil
 }
 
-// readPID reads a file that may lie in a directory of radvd's user, and be anything.
-func readPID(name string) (pid int, ok bool) {
+// readPID reads a file that may lie in a directory of radvd's user, and be anything:
+// 0 if it names no process.
+func readPID(name string) (int, error) {
 	h, err := handle.Open(name)
+	if errors.Is(err, unix.ENOENT) {
+		return 0, nil
+	}
 	if err != nil {
-		return 0, false
+		return 0, err
 	}
 	defer h.Close()
 	if h.Regular() != nil {
-		return 0, false
+		return 0, nil
 	}
 	r, err := h.Reopen(unix.O_RDONLY)
 	if err != nil {
-		return 0, false
+		return 0, err
 	}
 	defer r.Close()
 	text, err := io.ReadAll(io.LimitReader(r, 32))
 	if err != nil {
-		return 0, false
+		return 0, err
 	}
-	pid, err = strconv.Atoi(strings.TrimSpace(string(text)))
-	return pid, err == nil && pid > 1
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid < 2 {
+		return 0, nil
+	}
+	return pid, nil
 }
 
 // readBy says whether a process is a radvd with this file.
-func (f *file) readBy(pid int) bool {
+func (f *file) readBy(pid int) (bool, error) {
 	dir := fmt.Sprintf("/proc/%d/", pid)
-	comm, err1 := os.ReadFile(dir + "comm")
-	line, err2 := os.ReadFile(dir + "cmdline")
-	if err1 != nil || err2 != nil || string(comm) != "radvd\n" {
-		return false
+	comm, err := os.ReadFile(dir + "comm")
+	var line []byte
+	if err == nil && string(comm) == "radvd\n" {
+		line, err = os.ReadFile(dir + "cmdline")
+	}
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
+		return false, nil
+	}
+	if err != nil || len(line) == 0 {
+		return false, err
 	}
 	reads, err := find(config(strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")))
-	return reads != nil && err == nil && reads.name == f.name
+	if fault.Code(err) == fault.MustMend {
+		return false, nil // no file that could be ours
+	}
+	return err == nil && reads.name == f.name, err
 }
 
 // config is the configuration that a radvd with these arguments reads.

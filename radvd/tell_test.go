@@ -31,7 +31,7 @@ func (h *host) start(args ...string) *daemon {
 	}
 	go func() { d.ended <- d.cmd.Wait() }()
 	h.t.Cleanup(func() { d.cmd.Process.Kill(); os.Remove(pidFiles[0]) })
-	d.wait("its pid file", func() bool { _, ok := readPID(pidFiles[0]); return ok && d.said("syntax ok") == 1 })
+	d.wait("its pid file", func() bool { pid, _ := readPID(pidFiles[0]); return pid > 0 && d.said("syntax ok") == 1 })
 	return d
 }
 

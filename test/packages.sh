@@ -20,6 +20,7 @@ want procps ps
 want tree tree
 want util-linux nsenter
 want socat socat
+want radvd radvd
 test -z "$missing" && exit 0
 
 echo "installing$missing"
