@@ -72,8 +72,8 @@ func (o Options) print(ctx context.Context, f *file) error {
 	case c.want == "":
 		o.Say(fmt.Sprintf("%s would be removed", f.name))
 	default:
-		if err = c.check(ctx); err == nil {
-			_, err = io.WriteString(o.Out, c.want)
+		if _, err = io.WriteString(o.Out, c.want); err == nil {
+			err = c.check(ctx) // what radvd refuses can be looked at all the same
 		}
 	}
 	return errors.Join(err, c.faults)

@@ -49,7 +49,7 @@ func check(ctx context.Context, name, text string) error {
 	cmd.Stdout, cmd.Stderr = &said, &said
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Exited() {
-		words := strings.ReplaceAll(strings.TrimSpace(said.String()), stdin, "line")
+		words := strings.ReplaceAll(strings.TrimSpace(said.String()), stdin+":", "line ")
 		return fault.Permanent("%s: radvd refuses what would be written, so nothing was (see --dry-run): %s", name, strings.ReplaceAll(words, "\n", "; "))
 	}
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 
 // A daemon is a real radvd that runs.
 type daemon struct {
-	t     *testing.T
+	t     testing.TB
 	cmd   *exec.Cmd
 	ended chan error
 	log   string

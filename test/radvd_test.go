@@ -58,6 +58,11 @@ func TestRadvd(t *testing.T) {
 	if r := l.Run("uml-net", "radvd"); r.Code != 0 || r.Out+r.Err != "" {
 		t.Errorf("again: exit %d, %s%s", r.Code, r.Out, r.Err)
 	}
+
+	m.Set("ip6", "# none")
+	l.Must("uml-net", "radvd")
+	l.Wait("the end of the default route", func() bool { return !strings.Contains(m.Guest("ip -6 route"), "default") })
+	l.Wait("both addresses deprecated", func() bool { return shows("2001:db8:1:0:", true)() && shows("2001:db8:2:0:", true)() })
 }
 
 // Each system call of uml-net radvd fails, and it is killed at each: the file is the
