@@ -3,9 +3,7 @@ package radvd
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -14,13 +12,10 @@ import (
 	"uml/fault"
 )
 
-// A lock lets one run at a time write a file, and remembers what radvd was last
-// told of: a run that was killed between the two would else leave radvd with the
-// old file for good. It is in /run, for after a boot radvd has read the file.
-type lock struct {
-	*os.File
-	fresh bool // nobody has written the file since the boot
-}
+// A lock lets one run at a time write a file. While there is a word in it, radvd is
+// still to be told: a run that is killed between the two would else leave radvd with
+// the old file for good. It is in /run, for after a boot radvd reads the file anew.
+type lock struct{ *os.File }
 
 func (f *file) lockName() string {
 	sum := sha256.Sum256([]byte(f.name))
@@ -29,12 +24,7 @@ func (f *file) lockName() string {
 
 func (f *file) lock(ctx context.Context) (*lock, error) {
 	name := f.lockName()
-	const flags = os.O_RDWR | unix.O_NOFOLLOW | unix.O_NONBLOCK
-	file, err := os.OpenFile(name, flags|os.O_CREATE|os.O_EXCL, 0o600)
-	fresh := err == nil
-	if errors.Is(err, unix.EEXIST) {
-		file, err = os.OpenFile(name, flags, 0)
-	}
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +34,7 @@ func (f *file) lock(ctx context.Context) (*lock, error) {
 		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		switch {
 		case err == nil:
-			return &lock{file, fresh}, nil
+			return &lock{file}, nil
 		case err != unix.EWOULDBLOCK && err != unix.EINTR:
 			err = &os.PathError{Op: "flock", Path: name, Err: err}
 		case time.Now().After(end):
@@ -60,27 +50,16 @@ func (f *file) lock(ctx context.Context) (*lock, error) {
 	}
 }
 
-func (l *lock) close() { l.Close() }
-
-func digest(text string) string { return fmt.Sprintf("%x\n", sha256.Sum256([]byte(text))) }
-
-// told says whether radvd was told of this text. After a boot it needs not be, if
-// no run has written since.
-func (l *lock) told(text string) (bool, error) {
-	if l.fresh {
-		return true, l.remember(text)
-	}
-	was, err := io.ReadAll(io.NewSectionReader(l, 0, 1000))
-	return string(was) == digest(text), err
+// owed says whether radvd is to be told of what an earlier run wrote.
+func (l *lock) owed() (bool, error) {
+	st, err := l.Stat()
+	return err == nil && st.Size() > 0, err
 }
 
-// forget is before the file is written.
-func (l *lock) forget() error {
-	l.fresh = false
-	return l.Truncate(0)
-}
-
-func (l *lock) remember(text string) error {
-	_, err := l.WriteAt([]byte(digest(text)), 0)
+// owe is before the file is written, settle after radvd was told.
+func (l *lock) owe() error {
+	_, err := l.WriteAt([]byte("radvd is to be told\n"), 0)
 	return err
 }
+
+func (l *lock) settle() error { return l.Truncate(0) }

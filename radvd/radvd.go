@@ -53,7 +53,7 @@ func Write(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	defer l.close()
+	defer l.Close()
 	// The settings are read under the lock: of two that run at once the later one
 	// writes what it read later.
 	c, err := f.compare(o.Machines, time.Now())
@@ -80,20 +80,21 @@ func (o Options) print(ctx context.Context, f *file) error {
 }
 
 func (o Options) write(ctx context.Context, f *file, l *lock, c *comparison) error {
+	owed, err := l.owed()
+	if err != nil || !owed && !c.differs() {
+		return err
+	}
+	// Though it was good when it was written: radvd ends on one that is not.
+	if err := c.check(ctx); err != nil {
+		return err
+	}
 	if c.differs() {
-		if err := c.check(ctx); err != nil {
-			return err
-		}
-		// From here on radvd has to be told, by whichever run gets so far.
-		if err := l.forget(); err != nil {
+		if err := l.owe(); err != nil {
 			return err
 		}
 		if err := f.replace(c.want); err != nil {
 			return err
 		}
-	}
-	if told, err := l.told(c.want); told || err != nil {
-		return err
 	}
 	found, err := f.tell(c.signal())
 	if err != nil {
@@ -106,7 +107,7 @@ func (o Options) write(ctx context.Context, f *file, l *lock, c *comparison) err
 	default:
 		o.Say(fmt.Sprintf("warning: %s: written, but no radvd that reads it is running (try: systemctl start radvd)", f.name))
 	}
-	return l.remember(c.want)
+	return l.settle()
 }
 
 // A comparison is what the file is, and what it should be.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"uml/fault"
 )
 
 // A daemon is a real radvd that runs.
@@ -84,15 +86,32 @@ func TestTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.forget(); err != nil {
-		t.Fatal(err)
+	owe := func() {
+		t.Helper()
+		if err := l.owe(); err != nil {
+			t.Fatal(err)
+		}
 	}
-	l.close()
+	owe()
+	l.Close()
 	h.write(true)
 	d.read(3)
 	h.write(true)
 
-	h.put("etc/radvd.conf", "# mine\n"+h.text())
+	// An administrator who edits tells radvd himself. Nor would a bad file end it.
+	good := h.text()
+	h.put("etc/radvd.conf", "# mine\n"+good)
+	h.write(true)
+	if l, err = f.lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	owe()
+	l.Close()
+	h.put("etc/radvd.conf", "interface eth1 {\n"+good)
+	if _, _, err := h.run(false); fault.Code(err) != fault.MustMend {
+		t.Errorf("a bad file: %v", err)
+	}
+	h.put("etc/radvd.conf", "# mine\n"+good)
 	h.write(true)
 	d.read(4)
 	h.remove("machines/a")
@@ -115,11 +134,11 @@ func TestNotTold(t *testing.T) {
 	h := newHost(t)
 	h.machine("a", one)
 	h.write(false)
-	other := filepath.Join(h.dir, "other.conf")
-	if err := os.WriteFile(other, []byte(h.text()), 0o644); err != nil {
+	conf := filepath.Join(h.dir, "other.conf")
+	if err := os.WriteFile(conf, []byte(h.text()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	d := h.start("--config=" + other)
+	d := h.start("--config=" + conf)
 	const warning = "warning: DIR/etc/radvd.conf: written, but no radvd that reads it is running (try: systemctl start radvd)\n"
 	changed := func(prefix string) {
 		t.Helper()
@@ -137,17 +156,21 @@ func TestNotTold(t *testing.T) {
 	<-d.ended
 	changed(one) // its pid file was left
 
-	sleep := exec.Command("sleep", "1000") // another process has its number now
-	if err := sleep.Start(); err != nil {
+	// Another process has its number now.
+	other := exec.Command("sh", "-c", "read line", "sh", "-C", h.conf)
+	if _, err := other.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(pidFiles[0], []byte(strconv.Itoa(sleep.Process.Pid)), 0o644); err != nil {
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(pidFiles[0], []byte(strconv.Itoa(other.Process.Pid)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	changed(two)
-	sleep.Process.Signal(unix.SIGUSR1)
-	sleep.Wait()
-	if s := sleep.ProcessState.Sys().(syscall.WaitStatus).Signal(); s != unix.SIGUSR1 {
+	other.Process.Signal(unix.SIGUSR1)
+	other.Wait()
+	if s := other.ProcessState.Sys().(syscall.WaitStatus).Signal(); s != unix.SIGUSR1 {
 		t.Errorf("another process was ended by %v", s)
 	}
 	if err := os.Remove(pidFiles[0]); err != nil {

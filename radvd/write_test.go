@@ -2,6 +2,7 @@ package radvd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -159,14 +160,14 @@ func TestWrite(t *testing.T) {
 	mine := "# mine \x01 \xff\r\n\ninterface eth1 { AdvSendAdvert on; };\n"
 	const last = "interface eth2 { AdvSendAdvert on; };" // no newline
 	h.put("etc/radvd.conf", mine+text+last)
-	if err := os.Chmod(h.conf, 0o640); err != nil {
+	if err := errors.Join(os.Chown(h.conf, 0, 7), os.Chmod(h.conf, 0o640)); err != nil {
 		t.Fatal(err)
 	}
 	h.machine("e", two)
 	h.write(false)
 	want(mine + ours(had("tap_a", "a", one), had("tap_e", "e", two)) + last)
-	if st := h.stat(); st.Mode != unix.S_IFREG|0o640 {
-		t.Errorf("mode %o", st.Mode)
+	if st := h.stat(); st.Mode != unix.S_IFREG|0o640 || st.Gid != 7 {
+		t.Errorf("mode %o of group %d", st.Mode, st.Gid)
 	}
 
 	// All machines go.
@@ -300,7 +301,11 @@ func TestTogether(t *testing.T) {
 	for i := range 20 {
 		all.Go(func() {
 			name := fmt.Sprintf("m%02d", i)
-			h.machine(name, fmt.Sprintf("2001:db8:0:%x::/64", i))
+			// In one step: another run may look at any time.
+			h.put("new/"+name+"/settings/ip6", fmt.Sprintf("2001:db8:0:%x::/64", i))
+			if err := os.Rename(filepath.Join(h.dir, "new", name), filepath.Join(h.dir, "machines", name)); err != nil {
+				t.Error(err)
+			}
 			if _, _, err := h.run(false); err != nil {
 				t.Error(err)
 			}
