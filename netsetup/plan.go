@@ -45,6 +45,11 @@ func (l *look) up() ([]Step, error) {
 		return nil, err
 	}
 	w := wanted(l.m, l.h)
+	onLink, err := l.onLink()
+	if err != nil {
+		return nil, err
+	}
+	w.publish = append(w.publish, onLink...)
 	claims, err := l.claims()
 	if err != nil {
 		return nil, err
@@ -53,7 +58,7 @@ func (l *look) up() ([]Step, error) {
 	steps = append(steps, unpublish(claims, w.publish)...)
 	steps = append(steps, l.removeTAPs()...)
 	steps = append(steps, drop(l.tap, w)...)
-	switches, err := l.switches()
+	switches, err := l.switches(len(onLink) > 0)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +91,7 @@ func (l *look) refusedTAP() error {
 	if l.tap.link != nil && judge(l.tap.link, l.m) == foreign {
 		return refuse(l.tap.link)
 	}
-	if u := l.user; u != nil && u.Alias != alias(l.m) && u.Name != l.m.TAP {
+	if u := l.user; u != nil && u.Alias != Alias(l.m) && u.Name != l.m.TAP {
 		return fault.Permanent("user %s (id %d) is served by %v already: two machines never share an account (choose another in settings/user)", l.m.User.Name, l.m.User.UID, u)
 	}
 	for _, t := range l.unfit() {
