@@ -19,6 +19,7 @@ type State struct {
 	External  string
 	Routes    []netip.Prefix // ours to the TAP
 	Published []netip.Addr   // on External
+	OnLink    []netip.Addr   // of IPv6, that External's link looks for there: see onLink
 	Missing   []string       // commands that would give what is not there
 	Surplus   []string       // commands that would take away what should not be
 }
@@ -65,6 +66,9 @@ func (l *look) complete(s *State) error {
 	}
 	for _, k := range claims {
 		s.Published = append(s.Published, k.addr)
+	}
+	if s.OnLink, err = l.onLink(); err != nil {
+		return err
 	}
 	steps, err := l.up()
 	for _, p := range steps {
