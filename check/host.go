@@ -28,6 +28,7 @@ func (c *checker) checkHost() {
 	c.hardlinks()
 	c.external()
 	c.neighbours()
+	c.radvd()
 	c.accounts()
 }
 
