@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"uml/firewall"
 	"uml/settings"
 )
 
@@ -19,6 +20,7 @@ type State struct {
 	External  string
 	Routes    []netip.Prefix // ours to the TAP
 	Published []netip.Addr   // on External
+	Forged    []firewall.Source
 	Missing   []string       // commands that would give what is not there
 	Surplus   []string       // commands that would take away what should not be
 }
@@ -69,10 +71,13 @@ func (l *look) complete(s *State) error {
 	steps, err := l.up()
 	for _, p := range steps {
 		if p.Takes {
-			s.Surplus = append(s.Surplus, p.Text)
+			s.Surplus = append(s.Surplus, texts([]Step{p})...)
 		} else {
-			s.Missing = append(s.Missing, p.Text)
+			s.Missing = append(s.Missing, texts([]Step{p})...)
 		}
+	}
+	if err == nil && s.Exists {
+		s.Forged, err = firewall.Forged(s.TAP)
 	}
 	return err
 }
@@ -94,6 +99,9 @@ func (s *State) String() string {
 	}
 	for _, a := range s.Published {
 		fmt.Fprintf(&b, "published: %v on %s\n", a, s.External)
+	}
+	if len(s.Forged) > 0 {
+		fmt.Fprintf(&b, "forged, and dropped: %s\n", firewall.Summary(s.Forged))
 	}
 	for _, t := range s.Missing {
 		fmt.Fprintf(&b, "missing: %s\n", t)

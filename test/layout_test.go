@@ -45,7 +45,8 @@ func TestLayout(t *testing.T) {
 		"program":  own("fault", "handle"),
 		"kernel":   append(own("program"), low...),
 		"jail":     low, // never netsetup
-		"netsetup": low, // never jail
+		"firewall": low,
+		"netsetup": append(own("firewall"), low...), // never jail
 		"cmdline":  low,
 	} {
 		for _, dep := range list(t, "-deps", "./"+name) {
@@ -64,7 +65,8 @@ func TestLayout(t *testing.T) {
 	}
 }
 
-// No program of the suite starts a process, but for the child of the SKAS trial.
+// No program of the suite starts a process, but for the child of the SKAS trial, and
+// iptables by go-iptables (TestStartsNone: not where the rules stand).
 func TestStartsNoProcess(t *testing.T) {
 	t.Parallel()
 	starts := []string{"exec.Command", "exec.CommandContext", "exec.Cmd", "os.StartProcess", "syscall.StartProcess", "syscall.ForkExec", "unix.ForkExec"}

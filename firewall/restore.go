@@ -1,0 +1,204 @@
+package firewall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/coreos/go-iptables/iptables"
+	"uml/fault"
+	"uml/settings"
+)
+
+// lockWait is how many seconds a command of iptables waits for others' to end.
+const lockWait = 5
+
+// Plan is the commands that Restore would run now, but for the seal, which holds
+// what the kernel makes of them.
+func Plan(h *settings.Host) (lines []string, err error) {
+	states, err := Look(h)
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range families() {
+		if states[i].Stands() {
+			continue
+		}
+		lines = append(lines, f.createText())
+		for _, c := range states[i].build(f, h) {
+			lines = append(lines, c.text(f))
+		}
+	}
+	return lines, nil
+}
+
+// Restore makes the rules that do not stand, and leaves those alone that do. Our
+// chains are made anew; while guests pass through them meanwhile, all that guests
+// send is dropped.
+func Restore(ctx context.Context, h *settings.Host) error {
+	lock, err := takeLock(ctx)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	n, err := dial()
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	var errs []error
+	for _, f := range families() { // one that fails does not keep the other from standing
+		errs = append(errs, n.restore(ctx, f, h))
+	}
+	return errors.Join(errs...)
+}
+
+func (n netfilter) restore(ctx context.Context, f family, h *settings.Host) error {
+	s, err := n.look(f, h)
+	if err != nil || s.Stands() {
+		return err
+	}
+	more, err := n.nftSeals(f)
+	if err != nil {
+		return err
+	}
+	s.seals = append(s.seals, more...)
+	p, err := newProgram(f)
+	if err != nil {
+		return err
+	}
+	counts := n.create(f) == nil
+	for _, c := range s.build(f, h) {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if c.count && !counts {
+			continue
+		}
+		if err := p.run(c); err != nil && !c.count {
+			return err
+		}
+	}
+	return n.seal(p, h)
+}
+
+// build is all commands that mend what there is.
+func (s State) build(f family, h *settings.Host) (all []command) {
+	if s.hooks > 0 {
+		all = append(all, command{verb: "-N", chain: guard}, appended(guard, "-j DROP"), guardHook)
+	}
+	for _, c := range s.seals {
+		all = append(all, command{verb: "-X", chain: c})
+	}
+	for range s.hooks {
+		all = append(all, command{verb: "-D", chain: entry, rule: hook.rule})
+	}
+	all = append(append(all, f.commands(h)...), hook)
+	if s.hooks > 0 {
+		s.guards++
+	}
+	for range s.guards {
+		all = append(all, command{verb: "-D", chain: entry, rule: guardHook.rule})
+	}
+	if s.guards > 0 {
+		all = append(all, command{verb: "-F", chain: guard}, command{verb: "-X", chain: guard})
+	}
+	return all
+}
+
+// seal looks at what the kernel has now, and marks it as what it should be.
+func (n netfilter) seal(p *program, h *settings.Host) error {
+	rules, err := n.nftRules(p.family)
+	if err != nil {
+		return err
+	}
+	old, _, err := legacy(p.family)
+	if err != nil {
+		return err
+	}
+	for _, list := range [][]rule{rules, old} {
+		if !whole(list) {
+			continue
+		}
+		if err := p.run(command{verb: "-N", chain: seal(p.family, h, list)}); err != nil {
+			return err
+		}
+	}
+	s, err := n.look(p.family, h)
+	if err == nil && !s.Stands() {
+		err = fault.Temporary("%v: the rules do not stand after %s made them (somebody else changes them)", p.family, p.Path)
+	}
+	return err
+}
+
+// whole says whether packets of guests come to where forged ones are dropped.
+func whole(rules []rule) bool {
+	has := func(chain, jump string) bool {
+		return slices.ContainsFunc(rules, func(r rule) bool { return r.chain == chain && r.jump == jump })
+	}
+	return has(entry, guests) && has(guests, forged) && has(forged, "")
+}
+
+// A program is an iptables.
+type program struct {
+	*iptables.IPTables
+	family family
+	Path   string
+}
+
+// newProgram finds it where a supervisor's PATH may not lead.
+func newProgram(f family) (*program, error) {
+	path, err := exec.LookPath(f.program())
+	for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/local/sbin"} {
+		if err != nil {
+			path, err = exec.LookPath(dir + "/" + f.program())
+		}
+	}
+	if err != nil {
+		return nil, fault.Permanent("%s: there is no such program, and the rules that keep guests from forging addresses do not stand (try: apt install iptables)", f.program())
+	}
+	protocol := map[family]iptables.Protocol{four: iptables.ProtocolIPv4, six: iptables.ProtocolIPv6}[f]
+	t, err := iptables.New(iptables.IPFamily(protocol), iptables.Path(path), iptables.Timeout(lockWait))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &program{t, f, path}, nil
+}
+
+func (p *program) run(c command) (err error) {
+	switch c.verb {
+	case "-N":
+		err = p.ClearChain(table, c.chain)
+	case "-A":
+		err = p.Append(table, c.chain, c.rule...)
+	case "-I":
+		err = p.Insert(table, c.chain, 1, c.rule...)
+	case "-D":
+		err = p.DeleteIfExists(table, c.chain, c.rule...)
+	case "-X":
+		err = gone(p.DeleteChain(table, c.chain))
+	case "-F":
+		err = p.ClearChain(table, c.chain)
+	}
+	if err == nil {
+		return nil
+	}
+	failed := (*iptables.Error)(nil)
+	if errors.As(err, &failed) { // its text holds the command, and what iptables said, of several lines
+		err = errors.New(strings.Join(strings.Fields(err.Error()[strings.LastIndex(err.Error(), "]:")+2:]), " "))
+	}
+	return fmt.Errorf("%s: %w", c.text(p.family), err)
+}
+
+// gone forgives taking away what is not there: a seal of the other kind of
+// iptables.
+func gone(err error) error {
+	failed := (*iptables.Error)(nil)
+	if errors.As(err, &failed) && failed.ExitStatus() == 1 {
+		return nil
+	}
+	return err
+}
