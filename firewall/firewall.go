@@ -101,6 +101,9 @@ func (f family) commands(h *settings.Host) []command {
 		appended(guests, "-m rpfilter --invert -j "+forged),
 		f.elsewhere(),
 	}
+	if f == six { // whoever has no address yet has neighbour discovery to say, no more
+		all = append(all, appended(guests, "-s ::/128 ! -p icmpv6 -j "+forged))
+	}
 	return append(all, f.host(h)...)
 }
 

@@ -189,7 +189,9 @@ func (w world) switches(tap string) string {
 	return w.host.sh(fmt.Sprintf("for d in eth0 %s; do grep -H . /proc/sys/net/ipv[46]/conf/$d/* /proc/sys/net/ipv4/neigh/$d/proxy_delay 2>/dev/null | grep -v stable_secret; done", tap))
 }
 
-func host() *settings.Host { return &settings.Host{Dir: "/etc/uml-run", Publish: true} }
+func host() *settings.Host {
+	return &settings.Host{Dir: "/etc/uml-run", Publish: true, GuestToHost: true}
+}
 
 func machine(ip ...string) *settings.Machine {
 	m := &settings.Machine{

@@ -21,8 +21,8 @@ type State struct {
 	Routes    []netip.Prefix // ours to the TAP
 	Published []netip.Addr   // on External
 	Forged    []firewall.Source
-	Missing   []string       // commands that would give what is not there
-	Surplus   []string       // commands that would take away what should not be
+	Missing   []string // commands that would give what is not there
+	Surplus   []string // commands that would take away what should not be
 }
 
 // Look looks, changing nothing. What Up would refuse is its error.
