@@ -19,7 +19,7 @@ import (
 // new is dropped uncounted. Of one source at most 64 interfaces are counted. So a
 // count is what was forged at least.
 const (
-	setType     = "hash:net,iface"
+	SetType     = "hash:net,iface"
 	setRevision = 5 // the first with forceadd (3.14)
 	setSize     = 16384
 	setTimeout  = 86400
@@ -30,7 +30,7 @@ const (
 
 func (f family) createText() string {
 	inet := map[family]string{four: "inet", six: "inet6"}[f]
-	return fmt.Sprintf("ipset -exist create %s %s family %s counters forceadd maxelem %d timeout %d", f.set(), setType, inet, setSize, setTimeout)
+	return fmt.Sprintf("ipset -exist create %s %s family %s counters forceadd maxelem %d timeout %d", f.set(), SetType, inet, setSize, setTimeout)
 }
 
 // A Source is one from which a guest has sent forged packets.
@@ -98,7 +98,7 @@ func (n netfilter) create(f family) error {
 	data.AddRtAttr(nl.IPSET_ATTR_TIMEOUT|unix.NLA_F_NET_BYTEORDER, big(setTimeout))
 	data.AddRtAttr(nl.IPSET_ATTR_CADT_FLAGS|unix.NLA_F_NET_BYTEORDER, big(withCounters|withForceadd))
 	_, err := n.ipset(nl.IPSET_CMD_CREATE, unix.NLM_F_ACK|unix.NLM_F_CREATE, f,
-		nl.NewRtAttr(nl.IPSET_ATTR_TYPENAME, nl.ZeroTerminated(setType)),
+		nl.NewRtAttr(nl.IPSET_ATTR_TYPENAME, nl.ZeroTerminated(SetType)),
 		nl.NewRtAttr(nl.IPSET_ATTR_REVISION, []byte{setRevision}),
 		nl.NewRtAttr(nl.IPSET_ATTR_FAMILY, []byte{byte(f)}),
 		data)

@@ -41,7 +41,7 @@ var layouts = map[family]layout{four: {84, 88, 112}, six: {133, 140, 168}}
 // ask for a table makes it, with hooks that every packet passes: so one is asked
 // for only where it is there.
 func legacy(f family) (rules []rule, chains []string, err error) {
-	names, err := os.ReadFile(map[family]string{four: "/proc/net/ip_tables_names", six: "/proc/net/ip6_tables_names"}[f])
+	names, err := os.ReadFile(map[family]string{four: "/proc/thread-self/net/ip_tables_names", six: "/proc/thread-self/net/ip6_tables_names"}[f])
 	if err != nil || !strings.Contains("\n"+string(names), "\n"+table+"\n") {
 		if errors.Is(err, os.ErrNotExist) {
 			err = nil

@@ -23,6 +23,7 @@ type State struct {
 	Also   string   // where more of ours is found
 	Before int      // rules of others that packets pass before ours
 	Counts bool     // forged packets are counted
+	Remake string   // commands that make all anew, ours at the top
 	seals  []string // all there are
 	hooks  int      // in both
 	guards int
@@ -59,18 +60,23 @@ func (n netfilter) look(f family, h *settings.Host) (State, error) {
 		return s, fmt.Errorf("read %v's table %s of nf_tables: %w", f, table, err)
 	}
 	if s.see(rules, inNFT) {
-		sealed, err := n.nftChain(f, seal(f, h, rules))
+		mark := seal(f, h, rules)
+		sealed, err := n.nftChain(f, mark)
 		if err != nil {
 			return s, err
 		}
-		s.judge(sealed, rules, inNFT)
+		if sealed {
+			s.judge(f, mark, rules, inNFT)
+		}
 	}
 	old, chains, err := legacy(f)
 	if err != nil {
 		return s, err
 	}
-	if s.see(old, inLegacy) {
-		s.judge(slices.Contains(chains, seal(f, h, old)), old, inLegacy)
+	if s.see(old, inLegacy) && s.Where == "" {
+		if mark := seal(f, h, old); slices.Contains(chains, mark) {
+			s.judge(f, mark, old, inLegacy)
+		}
 	}
 	for _, c := range chains {
 		if strings.HasPrefix(c, sealing) {
@@ -97,11 +103,13 @@ func (s *State) see(rules []rule, where string) (any bool) {
 	return any
 }
 
-func (s *State) judge(sealed bool, rules []rule, where string) {
+// judge looks at rules whose seal is whole.
+func (s *State) judge(f family, mark string, rules []rule, where string) {
 	at := slices.IndexFunc(rules, func(r rule) bool { return r.chain == entry && r.jump == guests })
-	if !sealed || at < 0 || s.Where != "" {
+	if at < 0 {
 		return
 	}
+	s.Remake = command{verb: "-X", chain: mark}.text(f) + "; uml-net restore"
 	s.Where, s.Also = where, strings.TrimSuffix(strings.TrimSuffix(s.Also, where), ", ")
 	for _, r := range rules[:at] {
 		if r.chain == entry {

@@ -149,16 +149,34 @@ type program struct {
 	Path   string
 }
 
-// newProgram finds it where a supervisor's PATH may not lead.
-func newProgram(f family) (*program, error) {
-	path, err := exec.LookPath(f.program())
+// Ready says what Restore lacks.
+func Ready() error {
+	var errs []error
+	for _, f := range families() {
+		_, err := f.find()
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// find looks for iptables where a supervisor's PATH may not lead, too.
+func (f family) find() (path string, err error) {
+	path, err = exec.LookPath(f.program())
 	for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/local/sbin"} {
 		if err != nil {
 			path, err = exec.LookPath(dir + "/" + f.program())
 		}
 	}
 	if err != nil {
-		return nil, fault.Permanent("%s: there is no such program, and the rules that keep guests from forging addresses do not stand (try: apt install iptables)", f.program())
+		return "", fault.Permanent("%s: there is no such program, and the rules that keep guests from forging addresses do not stand (try: apt install iptables)", f.program())
+	}
+	return path, nil
+}
+
+func newProgram(f family) (*program, error) {
+	path, err := f.find()
+	if err != nil {
+		return nil, err
 	}
 	protocol := map[family]iptables.Protocol{four: iptables.ProtocolIPv4, six: iptables.ProtocolIPv6}[f]
 	t, err := iptables.New(iptables.IPFamily(protocol), iptables.Path(path), iptables.Timeout(lockWait))

@@ -42,6 +42,14 @@ type Step struct {
 	do func(*conn) error
 }
 
+// short is one command for a step of several: those of the firewall's rules.
+func (s Step) short() string {
+	if strings.Contains(s.Text, "\n") {
+		return "uml-net restore"
+	}
+	return s.Text
+}
+
 // Up gives the machine all of its network, and takes away what its settings name
 // no more. What is right already is not touched.
 func Up(ctx context.Context, m *settings.Machine, h *settings.Host) error {
@@ -118,7 +126,7 @@ func (c *conn) run(ctx context.Context, steps []Step) error {
 			return context.Cause(ctx)
 		}
 		if err := s.do(c); err != nil {
-			if strings.Contains(s.Text, "\n") { // the error says at which line
+			if s.short() != s.Text { // the error says at which line
 				return err
 			}
 			return fmt.Errorf("%s: %w", s.Text, err)

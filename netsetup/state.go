@@ -71,9 +71,9 @@ func (l *look) complete(s *State) error {
 	steps, err := l.up()
 	for _, p := range steps {
 		if p.Takes {
-			s.Surplus = append(s.Surplus, texts([]Step{p})...)
+			s.Surplus = append(s.Surplus, p.short())
 		} else {
-			s.Missing = append(s.Missing, texts([]Step{p})...)
+			s.Missing = append(s.Missing, p.short())
 		}
 	}
 	if err == nil && s.Exists {
