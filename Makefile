@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln race proof faults demo bench bare packages install clean
+.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bare packages install clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -51,6 +51,9 @@ demo: packages build
 
 bench: packages build
 	go run ./test/bench
+
+bench-net: packages build
+	go run ./test/benchnet
 
 packages:
 	@test/packages.sh

@@ -104,7 +104,7 @@ func (b *beacon) steps() (steps []Step) {
 	for _, s := range list {
 		steps = append(steps, Step{s.String(), false, func(*conn) error { return s.set() }})
 	}
-	a := alias(b.m)
+	a := Alias(b.m)
 	steps = append(steps,
 		Step{fmt.Sprintf("ip link set dev %s alias %q", b.name, a), false,
 			func(c *conn) error { return c.LinkSetAlias(b.dev, a) }},

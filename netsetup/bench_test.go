@@ -43,7 +43,7 @@ func took(b *testing.B, what string, m *settings.Machine) time.Duration {
 	case "Down":
 		err = Down(m, host())
 	default:
-		err = Up(context.Background(), m, host())
+		err = up(context.Background(), m, host())
 	}
 	if err != nil {
 		b.Errorf("%s: %v", what, err)

@@ -3,6 +3,7 @@ package netsetup
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -77,7 +78,7 @@ func (c *conn) published(a netip.Addr, index int) (bool, error) {
 	return err == nil, err
 }
 
-// publish makes the host answer ARP for the address. Without PERMANENT the entry
+// publish makes the host answer for the address, by ARP or neighbour discovery. Without PERMANENT the entry
 // is lost when the interface loses its carrier.
 func (c *conn) publish(a netip.Addr, index int) error {
 	_, err := c.neighbour(unix.RTM_NEWNEIGH, netlink.NUD_PERMANENT, a, index,
@@ -102,19 +103,35 @@ func (c *conn) neighbour(kind, state uint16, a netip.Addr, index int, more ...nl
 	return c.request(kind, flags, append(parts, more...)...)
 }
 
-// proxies lists every published IPv4 neighbour of the host.
-func (c *conn) proxies() ([]netlink.Neigh, error) {
+// proxied is a published neighbour.
+type proxied struct {
+	addr     netip.Addr
+	index    int
+	protocol uint8 // of who published it
+}
+
+// proxies lists every published neighbour of the host, of both families.
+func (c *conn) proxies() (all []proxied, err error) {
 	msgs, err := whole(func() ([][]byte, error) {
-		return c.request(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, proxy(unix.AF_INET, 0, 0))
+		return c.request(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, proxy(unix.AF_UNSPEC, 0, 0))
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("list published neighbours: %w", err)
 	}
-	var all []netlink.Neigh
 	for _, b := range msgs {
-		if n, err := netlink.NeighDeserialize(b); err == nil && n.Flags&netlink.NTF_PROXY != 0 {
-			all = append(all, *n)
+		if len(b) < ndmsg || b[10]&netlink.NTF_PROXY == 0 {
+			continue
 		}
+		attrs := attributes(b[ndmsg:])
+		a, ok := netip.AddrFromSlice(attrs[netlink.NDA_DST])
+		if !ok {
+			continue
+		}
+		p := proxied{addr: a, index: int(number(b[4:]))}
+		if v := attrs[netlink.NDA_PROTOCOL]; len(v) == 1 {
+			p.protocol = v[0]
+		}
+		all = append(all, p)
 	}
 	return all, nil
 }
@@ -125,10 +142,12 @@ type raw []byte
 func (r raw) Len() int          { return len(r) }
 func (r raw) Serialize() []byte { return r }
 
+const ndmsg = 12
+
 // proxy is the struct ndmsg of a published neighbour. The library's has padding
 // that a copy leaves with chance bytes, which strict checking answers with EINVAL.
 func proxy(family uint8, index int, state uint16) raw {
-	b := make(raw, 12)
+	b := make(raw, ndmsg)
 	b[0] = family
 	binary.NativeEndian.PutUint32(b[4:], uint32(index))
 	binary.NativeEndian.PutUint16(b[8:], state)

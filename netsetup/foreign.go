@@ -105,7 +105,7 @@ func (l *look) foreign(a netip.Addr, p netip.Prefix) error {
 
 // mine says whether dev is a TAP of this machine, or its beacon.
 func (l *look) mine(dev *link) bool {
-	if dev.Alias == alias(l.m) {
+	if dev.Alias == Alias(l.m) {
 		return true
 	}
 	for _, t := range l.ours() {

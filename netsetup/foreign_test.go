@@ -42,7 +42,7 @@ func TestForeignTAP(t *testing.T) {
 			before := w.snapshot(t)
 			m := machine("192.0.2.20/32")
 			for name, f := range map[string]func() error{
-				"Up":      func() error { return Up(context.Background(), m, host()) },
+				"Up":      func() error { return up(context.Background(), m, host()) },
 				"Foreign": func() error { return Foreign(m, host()) },
 				"Plan":    func() error { _, err := Plan(m, host()); return err },
 			} {
@@ -116,7 +116,7 @@ func TestTaken(t *testing.T) {
 	w.up(t, other)
 	for _, ip := range []string{"192.0.2.20/32", "2001:db8:1::/64"} {
 		var err error
-		w.host.do(func() { err = Up(context.Background(), machine(ip), host()) })
+		w.host.do(func() { err = up(context.Background(), machine(ip), host()) })
 		verb := "ip route"
 		if strings.Contains(ip, ":") {
 			verb = "ip -6 route"
@@ -205,7 +205,7 @@ func TestRemakeOpened(t *testing.T) {
 	m.User.UID = 1002
 	before := w.snapshot(t)
 	var err error
-	w.host.do(func() { err = Up(context.Background(), m, host()) })
+	w.host.do(func() { err = up(context.Background(), m, host()) })
 	refusedAs(t, "Up", err, fault.MayPass,
 		"tap_bara must be made anew for the settings as they are, but a process has it open (end the guest first)")
 	equal(t, "host", w.snapshot(t), before)

@@ -3,6 +3,7 @@ package netsetup
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -22,7 +23,7 @@ func (l *look) make() (steps []Step) {
 		steps = append(steps, Step{fmt.Sprintf("ip tuntap add dev %s mode tap user %d", tap, uid), false,
 			func(*conn) error { return makeTAP(tap, uid) }})
 	}
-	if a := alias(l.m); is.Alias != a {
+	if a := Alias(l.m); is.Alias != a {
 		steps = append(steps, onLink(fmt.Sprintf("ip link set dev %s alias %q", tap, a), tap,
 			func(c *conn, t netlink.Link) error { return c.LinkSetAlias(t, a) }))
 	}
@@ -48,11 +49,14 @@ func unlessOld(err error) error {
 
 // switches are the sysctls that are not yet as they must be. A TAP that is still
 // to be made gets all of its own.
-func (l *look) switches() ([]Step, error) {
+func (l *look) switches(publishes6 bool) ([]Step, error) {
 	shared := external4(l.ext.Name)
 	own := tap4(l.m.TAP)
+	if publishes6 {
+		shared = append(shared, published6(l.ext.Name)...)
+	}
 	if len(l.m.IP6) > 0 {
-		six, err := external6()
+		six, err := l.external6()
 		if err != nil {
 			return nil, err
 		}
@@ -131,10 +135,15 @@ func (l *look) publishAll(w want, claims []claim) (steps []Step) {
 		if slices.ContainsFunc(claims, func(k claim) bool { return k.addr == a }) {
 			continue
 		}
-		steps = append(steps, Step{fmt.Sprintf("ip neigh replace proxy %v dev %s protocol %d", a, ext.Name, Protocol), false,
-			func(c *conn) error { return c.publish(a, ext.Index) }})
+		l.fresh = append(l.fresh, a)
+		steps = append(steps, ext.publishStep(a))
 	}
 	return steps
+}
+
+func (l *link) publishStep(a netip.Addr) Step {
+	return Step{fmt.Sprintf("ip neigh replace proxy %v dev %s protocol %d", a, l.Name, Protocol), false,
+		func(c *conn) error { return c.publish(a, l.Index) }}
 }
 
 // onLink is a step on an interface that an earlier step may have made.

@@ -71,6 +71,21 @@ func (c *conn) getLink(index int, more ...nl.NetlinkRequestData) (*link, error) 
 	return parseLink(msgs[0]), nil
 }
 
+// links lists all interfaces, or those that the kernel is told to pick.
+func (c *conn) links(which ...nl.NetlinkRequestData) (all []*link, err error) {
+	parts := []nl.NetlinkRequestData{nl.NewIfInfomsg(unix.AF_UNSPEC), nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStatistics))}
+	msgs, err := whole(func() ([][]byte, error) {
+		return c.request(unix.RTM_GETLINK, unix.NLM_F_DUMP, append(parts, which...)...)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list interfaces: %w", err)
+	}
+	for _, b := range msgs {
+		all = append(all, parseLink(b))
+	}
+	return all, nil
+}
+
 func parseLink(b []byte) *link {
 	m := nl.DeserializeIfInfomsg(b)
 	attrs := attributes(b[m.Len():])

@@ -22,7 +22,8 @@ type look struct {
 	live *link // this machine's beacon
 	user *link // the TAP that serves the account, whosever
 
-	released bool // see forget
+	released bool         // see forget
+	fresh    []netip.Addr // that up publishes, and were not
 
 	ext    *link // nil: none, for extErr
 	extErr error
@@ -57,7 +58,7 @@ func (l *look) find() (err error) {
 	if l.old.link, err = l.link(machineName(l.m)); err != nil {
 		return err
 	}
-	if o := l.old.link; o != nil && (o.Name == l.m.TAP || o.Alias != alias(l.m)) {
+	if o := l.old.link; o != nil && (o.Name == l.m.TAP || o.Alias != Alias(l.m)) {
 		l.old = held{}
 	}
 	if err := errors.Join(l.holds(&l.tap), l.holds(&l.old)); err != nil {
@@ -66,7 +67,7 @@ func (l *look) find() (err error) {
 	if l.live, err = l.link(beaconName(l.m)); err != nil {
 		return err
 	}
-	if b := l.live; b != nil && (b.Kind != "tun" || b.TAP || b.Alias != alias(l.m)) {
+	if b := l.live; b != nil && (b.Kind != "tun" || b.TAP || b.Alias != Alias(l.m)) {
 		l.live = nil
 	}
 	l.user, err = l.link(userName(l.m))
@@ -127,10 +128,10 @@ func (l *look) claims() ([]claim, error) {
 	var recorded []netip.Addr
 	for _, h := range l.ours() {
 		for _, r := range h.routes {
-			recorded = append(recorded, addresses(r.to)...)
+			recorded = append(recorded, l.addresses(r.to)...)
 		}
 	}
-	found, err := l.publishedOf(slices.Concat(recorded, l.m.Addresses4()))
+	found, err := l.publishedOf(slices.Concat(recorded, l.m.Addresses()))
 	if err != nil {
 		return nil, err
 	}
@@ -176,21 +177,20 @@ func (l *look) publishedAnywhere(addrs []netip.Addr) (all []claim, err error) {
 		return nil, err
 	}
 	for _, n := range list {
-		a, _ := netip.AddrFromSlice(n.IP)
-		if !slices.Contains(addrs, a.Unmap()) {
+		if !slices.Contains(addrs, n.addr) {
 			continue
 		}
-		if dev, err := l.linkAt(n.LinkIndex); err == nil && dev != nil {
-			all = append(all, claim{a.Unmap(), n.LinkIndex, dev.Name})
+		if dev, err := l.linkAt(n.index); err == nil && dev != nil {
+			all = append(all, claim{n.addr, n.index, dev.Name})
 		}
 	}
 	return all, nil
 }
 
-// addresses takes an IPv4 prefix apart; an IPv6 one is not published.
-func addresses(p netip.Prefix) (all []netip.Addr) {
+// addresses are those of a prefix that may be published: of IPv4 each.
+func (l *look) addresses(p netip.Prefix) (all []netip.Addr) {
 	if p.Addr().Is6() {
-		return nil
+		return []netip.Addr{settings.Router(p), l.m.Autoconfigured(p)}
 	}
 	for a := p.Addr(); p.Contains(a); a = a.Next() {
 		all = append(all, a)

@@ -136,7 +136,7 @@ func newWorld(t testing.TB) world {
 func (w world) up(t *testing.T, m *settings.Machine) {
 	t.Helper()
 	w.host.do(func() {
-		if err := Up(context.Background(), m, host()); err != nil {
+		if err := up(context.Background(), m, host()); err != nil {
 			t.Errorf("Up: %v", err)
 		}
 	})
@@ -225,3 +225,8 @@ func equal(t *testing.T, what, got, want string) {
 }
 
 func lines(l ...string) string { return strings.Join(l, "\n") }
+
+func up(ctx context.Context, m *settings.Machine, h *settings.Host) error {
+	_, err := Up(ctx, m, h)
+	return err
+}

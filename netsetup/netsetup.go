@@ -51,9 +51,15 @@ func (s Step) short() string {
 }
 
 // Up gives the machine all of its network, and takes away what its settings name
-// no more. What is right already is not touched.
-func Up(ctx context.Context, m *settings.Machine, h *settings.Host) error {
-	return change(ctx, m, h, (*look).up)
+// no more. What is right already is not touched. It returns what the caller has to
+// announce.
+func Up(ctx context.Context, m *settings.Machine, h *settings.Host) (p News, err error) {
+	err = change(ctx, m, h, func(l *look) ([]Step, error) {
+		steps, err := l.up()
+		p = l.news()
+		return steps, err
+	})
+	return p, err
 }
 
 // Release takes the machine's routes and published neighbours away; the TAP
@@ -67,9 +73,16 @@ func Down(m *settings.Machine, h *settings.Host) error {
 	return change(context.Background(), m, h, (*look).down)
 }
 
-// Plan is what Up would do now, a command a line. It changes nothing.
+// Plan is what Up would do now, a command a line, and in a comment what is then
+// announced. It changes nothing.
 func Plan(m *settings.Machine, h *settings.Host) ([]string, error) {
-	return plan(m, h, (*look).up)
+	var p News
+	lines, err := plan(m, h, func(l *look) ([]Step, error) {
+		steps, err := l.up()
+		p = l.news()
+		return steps, err
+	})
+	return append(lines, p.comment()...), err
 }
 
 // StartPlan is what a start would do now: Release, and after the addresses were
@@ -86,7 +99,7 @@ func StartPlan(m *settings.Machine, h *settings.Host) (release, up []string, err
 	}
 	l.forget()
 	second, err := l.up()
-	return texts(first), texts(second), err
+	return texts(first), append(texts(second), l.news().comment()...), err
 }
 
 // DownPlan is what Down would do now.

@@ -36,7 +36,8 @@ func wanted(m *settings.Machine, h *settings.Host) (w want) {
 }
 
 // up decides in this order: the firewall's rules stand before all; what is of no
-// use goes first; the TAP is made, marked and switched before it is up; a route is there before it is published.
+// use goes first; the TAP is made, marked and switched before it is up; a route is
+// there before it is published.
 func (l *look) up() ([]Step, error) {
 	if l.m.Net.Kind != settings.Routed {
 		return l.down()
@@ -45,6 +46,11 @@ func (l *look) up() ([]Step, error) {
 		return nil, err
 	}
 	w := wanted(l.m, l.h)
+	onLink, err := l.onLink()
+	if err != nil {
+		return nil, err
+	}
+	w.publish = append(w.publish, onLink...)
 	claims, err := l.claims()
 	if err != nil {
 		return nil, err
@@ -56,7 +62,7 @@ func (l *look) up() ([]Step, error) {
 	steps = append(steps, unpublish(claims, w.publish)...)
 	steps = append(steps, l.removeTAPs()...)
 	steps = append(steps, drop(l.tap, w)...)
-	switches, err := l.switches()
+	switches, err := l.switches(len(onLink) > 0)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +95,7 @@ func (l *look) refusedTAP() error {
 	if l.tap.link != nil && judge(l.tap.link, l.m) == foreign {
 		return refuse(l.tap.link)
 	}
-	if u := l.user; u != nil && u.Alias != alias(l.m) && u.Name != l.m.TAP {
+	if u := l.user; u != nil && u.Alias != Alias(l.m) && u.Name != l.m.TAP {
 		return fault.Permanent("user %s (id %d) is served by %v already: two machines never share an account (choose another in settings/user)", l.m.User.Name, l.m.User.UID, u)
 	}
 	for _, t := range l.unfit() {

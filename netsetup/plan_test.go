@@ -67,6 +67,7 @@ func TestPlanFresh(t *testing.T) {
 		"ip link set dev tap_bara up",
 		"ip route add 192.0.2.20/32 dev tap_bara proto 117",
 		"ip neigh replace proxy 192.0.2.20 dev eth0 protocol 117",
+		"# announce on eth0: 192.0.2.20",
 	)
 	equal(t, "plan", lines(got...), want)
 	equal(t, "host after Plan", w.snapshot(t), before)
@@ -113,7 +114,7 @@ func TestUpTwice(t *testing.T) {
 	}
 	time.Sleep(1100 * time.Millisecond) // the kernel tells of a link's state once a second
 	var err error
-	out := monitor(t, w.host, func() { err = Up(context.Background(), m, host()) })
+	out := monitor(t, w.host, func() { err = up(context.Background(), m, host()) })
 	if err != nil || out != "" {
 		t.Errorf("second Up: %v, heard:\n%s", err, out)
 	}
@@ -251,7 +252,7 @@ func TestPublishNone(t *testing.T) {
 	w := newWorld(t)
 	m := machine("192.0.2.20/32")
 	w.up(t, m)
-	w.in(t, "Up", func() error { return Up(context.Background(), m, &settings.Host{}) })
+	w.in(t, "Up", func() error { return up(context.Background(), m, &settings.Host{}) })
 	if s := w.host.sh("ip neigh show proxy"); s != "" {
 		t.Errorf("still published: %s", s)
 	}
@@ -295,7 +296,7 @@ func TestCancel(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	var err error
-	w.host.do(func() { err = Up(ctx, machine("192.0.2.20/32"), host()) })
+	w.host.do(func() { err = up(ctx, machine("192.0.2.20/32"), host()) })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want context canceled", err)
 	}

@@ -3,7 +3,6 @@ package netsetup
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
@@ -50,23 +49,11 @@ func outward(ports []*link) []*link {
 	if slices.ContainsFunc(ports, func(l *link) bool { return !inward(l) }) {
 		return slices.DeleteFunc(ports, inward)
 	}
-	return slices.DeleteFunc(ports, func(l *link) bool { return strings.HasPrefix(l.Alias, aliasMark) })
+	return slices.DeleteFunc(ports, marked)
 }
 
 // ports lists a bridge's. The kernel picks them out itself.
-func (c *conn) ports(bridge *link) (all []*link, err error) {
-	msgs, err := whole(func() ([][]byte, error) {
-		return c.request(unix.RTM_GETLINK, unix.NLM_F_DUMP, nl.NewIfInfomsg(unix.AF_UNSPEC),
-			nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(bridge.Index))),
-			nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStatistics)))
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list ports of %s: %w", bridge.Name, err)
-	}
-	for _, b := range msgs {
-		if l := parseLink(b); l.Master == bridge.Index {
-			all = append(all, l)
-		}
-	}
-	return all, nil
+func (c *conn) ports(bridge *link) ([]*link, error) {
+	all, err := c.links(nl.NewRtAttr(unix.IFLA_MASTER, nl.Uint32Attr(uint32(bridge.Index))))
+	return slices.DeleteFunc(all, func(l *link) bool { return l.Master != bridge.Index }), err
 }

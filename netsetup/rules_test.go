@@ -74,7 +74,7 @@ func TestGuestToHost(t *testing.T) {
 	w.services(t)
 	m := machine("192.0.2.20/32", "2001:db8:1::/64")
 	h := &settings.Host{Dir: "/etc/uml-run", Publish: true, GuestPorts: []settings.Port{{Protocol: "udp", Number: 53}}}
-	w.in(t, "Up", func() error { return Up(context.Background(), m, h) })
+	w.in(t, "Up", func() error { _, err := Up(context.Background(), m, h); return err })
 	g := w.guest(t, "tap_bara")
 	g.sh(paperGuest + "; ip -6 addr add 2001:db8:1::2/64 dev eth0 nodad; ip -6 route add default via 2001:db8:1::1")
 	ping(t, g.space, "192.0.2.1")
@@ -94,7 +94,7 @@ func TestGuestToHost(t *testing.T) {
 	eventually(t, "the guest's TCP answering the host", func() (bool, string) {
 		return answered(w.host, "tcp", "192.0.2.20:80") && answered(w.host, "tcp", "[2001:db8:1::2]:80"), ""
 	})
-	w.in(t, "Up", func() error { return Up(context.Background(), m, host()) })
+	w.in(t, "Up", func() error { _, err := Up(context.Background(), m, host()); return err })
 	eventually(t, "an answer after guest-to-host yes", func() (bool, string) {
 		return answered(g.space, "tcp", "192.0.2.1:25") && answered(g.space, "tcp", "[2001:db8:1::1]:25"), ""
 	})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -63,30 +62,41 @@ func external4(ext string) []sysctl {
 	}
 }
 
+// published6 makes the host answer for single IPv6 addresses. Without "all" it does
+// not answer what asks for one directly, as neighbours do who knew it before.
+func published6(ext string) []sysctl {
+	return []sysctl{
+		{"ipv6/conf/all/proxy_ndp", "1"},
+		{"ipv6/conf/" + ext + "/proxy_ndp", "1"},
+		{"ipv6/neigh/" + ext + "/proxy_delay", "0"},
+	}
+}
+
 // external6 switches forwarding on for all interfaces, since the kernel looks at
 // no other switch (before 6.17's force_forwarding). A forwarding interface heeds
 // router advertisements only with accept_ra=2: each that heeds them now gets it
 // first, or the host would lose its own default route. What comes later goes by
-// "default", which stays: a new TAP must not heed any.
-func external6() ([]sysctl, error) {
+// "default", which stays: a new TAP must not heed any. Nor must one that another
+// start is about to switch: until it is up, it looks as if it did.
+func (c *conn) external6() (list []sysctl, err error) {
 	all := sysctl{"ipv6/conf/all/forwarding", "1"}
 	if v, err := all.get(); v == "1" || err != nil {
 		return nil, err
 	}
-	paths, err := filepath.Glob("/proc/sys/net/ipv6/conf/*/accept_ra")
+	links, err := c.links()
 	if err != nil {
 		return nil, err
 	}
-	var list []sysctl
-	for _, p := range paths {
-		dev := filepath.Base(filepath.Dir(p))
-		ra, err1 := sysctl{name: "ipv6/conf/" + dev + "/accept_ra"}.get()
-		fwd, err2 := sysctl{name: "ipv6/conf/" + dev + "/forwarding"}.get()
-		if err := errors.Join(err1, err2); err != nil {
+	for _, l := range links {
+		conf := "ipv6/conf/" + l.Name + "/"
+		ra, err1 := sysctl{name: conf + "accept_ra"}.get()
+		fwd, err2 := sysctl{name: conf + "forwarding"}.get()
+		switch err := errors.Join(err1, err2); {
+		case errors.Is(err, os.ErrNotExist), l.Name == "lo", l.Kind == "tun" && !l.up(): // gone meanwhile, or without IPv6
+		case err != nil:
 			return nil, err
-		}
-		if dev != "all" && dev != "default" && dev != "lo" && ra == "1" && fwd == "0" {
-			list = append(list, sysctl{"ipv6/conf/" + dev + "/accept_ra", "2"})
+		case ra == "1" && fwd == "0":
+			list = append(list, sysctl{conf + "accept_ra", "2"})
 		}
 	}
 	return append(list, all), nil

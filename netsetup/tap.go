@@ -18,10 +18,10 @@ const (
 	maxAlias  = 255 // IFALIASZ - 1
 )
 
-// alias marks a TAP as the machine's own: whoever lists interfaces reads there
+// Alias marks a TAP as the machine's own: whoever lists interfaces reads there
 // which machine it is. A path that is too long keeps its end, behind a hash of
 // the whole.
-func alias(m *settings.Machine) string {
+func Alias(m *settings.Machine) string {
 	a := aliasMark + m.Real
 	if len(a) <= maxAlias {
 		return a
@@ -29,6 +29,18 @@ func alias(m *settings.Machine) string {
 	h := fmt.Sprintf("%s%x...", aliasMark, sha256.Sum256([]byte(m.Real)))
 	return h + m.Real[len(m.Real)-(maxAlias-len(h)):]
 }
+
+// MachineOf is the machine directory that an alias names; "" if it holds only the
+// path's end.
+func MachineOf(alias string) string {
+	dir := strings.TrimPrefix(alias, aliasMark)
+	if !strings.HasPrefix(dir, "/") {
+		return ""
+	}
+	return dir
+}
+
+func marked(l *link) bool { return strings.HasPrefix(l.Alias, aliasMark) }
 
 // The kernel (5.5) keeps other names unique, so that one look-up of such a name
 // finds the TAP that serves this machine whatever its settings called it before,
@@ -92,11 +104,11 @@ const (
 func judge(l *link, m *settings.Machine) verdict {
 	fits := l.Owner == m.User.UID && l.Group < 0 && l.Persist && !l.MultiQueue
 	switch {
-	case !l.TAP || l.Alias != "" && l.Alias != alias(m):
+	case !l.TAP || l.Alias != "" && l.Alias != Alias(m):
 		return foreign
-	case l.Alias == alias(m) && fits:
+	case l.Alias == Alias(m) && fits:
 		return keep
-	case l.Alias == alias(m):
+	case l.Alias == Alias(m):
 		return remake
 	case fits:
 		return adopt
@@ -107,7 +119,7 @@ func judge(l *link, m *settings.Machine) verdict {
 // refuse is the fault of a start that finds a foreign interface under its TAP's
 // name.
 func refuse(l *link) error {
-	if strings.HasPrefix(l.Alias, aliasMark) {
+	if marked(l) {
 		return fault.Permanent("%v: not this machine's (uml-net down it there, or choose another name in settings/tap)", l)
 	}
 	if l.TAP && l.Alias != "" {

@@ -17,7 +17,7 @@ import (
 // attachChild is the guest's user opening the TAP that descriptor 3 is to become.
 func attachChild(flags string) {
 	if flags == "up" {
-		fmt.Println(Up(context.Background(), machine("192.0.2.20/32"), host()))
+		fmt.Println(up(context.Background(), machine("192.0.2.20/32"), host()))
 		os.Exit(0)
 	}
 	f := uint16(unix.IFF_TAP | unix.IFF_NO_PI)
@@ -99,7 +99,7 @@ func TestNoTunDevice(t *testing.T) {
 			err = unix.Mount("none", "/dev/net", "tmpfs", 0, "")
 		}
 		if err == nil {
-			err = Up(context.Background(), machine("192.0.2.20/32"), host())
+			err = up(context.Background(), machine("192.0.2.20/32"), host())
 		}
 	})
 	refusedAs(t, "Up", err, fault.MustMend,
@@ -187,13 +187,13 @@ func TestAdopt(t *testing.T) {
 func TestAlias(t *testing.T) {
 	t.Parallel()
 	m := machine()
-	if got := alias(m); got != "uml /machines/bara" {
+	if got := Alias(m); got != "uml /machines/bara" {
 		t.Errorf("got %q", got)
 	}
 	m.Real = "/a" + strings.Repeat("/machines", 50) + "/bara"
-	a := alias(m)
+	a := Alias(m)
 	m.Real = "/b" + m.Real[2:]
-	if b := alias(m); a == b || len(a) != maxAlias || !strings.HasSuffix(a, "/machines/bara") {
+	if b := Alias(m); a == b || len(a) != maxAlias || !strings.HasSuffix(a, "/machines/bara") {
 		t.Errorf("long paths: %q and %q", a, b)
 	}
 }

@@ -148,7 +148,7 @@ func (s *start) seeSettings() (err error) {
 	}
 	e.Machine = m
 	if m.Net.Kind == settings.Routed {
-		e.Addresses = asked(m)
+		e.Addresses = m.Addresses()
 	}
 	if err := m.Unbuilt(); err != nil {
 		return err

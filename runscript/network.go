@@ -7,6 +7,7 @@ import (
 
 	"uml/fault"
 	"uml/firewall"
+	"uml/lock"
 	"uml/netsetup"
 	"uml/settings"
 )
@@ -27,7 +28,29 @@ func NetUp(ctx context.Context, o Options) error {
 	if o.DryRun {
 		return o.list(netsetup.Plan(s.m, s.host))
 	}
-	return netsetup.Up(signals.ctx, s.m, s.host)
+	news, err := netsetup.Up(signals.ctx, s.m, s.host)
+	if err != nil {
+		return err
+	}
+	s.announce(news)
+	if news.Made {
+		return s.cutOff()
+	}
+	return nil
+}
+
+// cutOff says of a guest that runs though its TAP was gone: its kernel has the old
+// one open, which leads nowhere.
+func (s *start) cutOff() error {
+	locks, err := lock.TakeCensus()
+	if err != nil {
+		return err
+	}
+	by, _, err := lock.See(s.dir, s.m.User.UID, locks)
+	if by != nil && isKernel(by.PID) {
+		s.Say(fmt.Sprintf("warning: %s was gone and is made anew, but the guest that runs (process %d) cannot open it: it is cut off until it is started again", s.m.TAP, by.PID))
+	}
+	return err
 }
 
 // NetDown takes the machine's network away. It holds the lock meanwhile: a guest

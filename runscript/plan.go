@@ -3,6 +3,7 @@ package runscript
 import (
 	"strings"
 
+	"uml/announce"
 	"uml/netsetup"
 	"uml/settings"
 )
@@ -35,7 +36,12 @@ func (s *start) planRest() error {
 			return err
 		}
 	}
+	news := ""
 	for _, l := range s.up {
+		if comment, ok := strings.CutPrefix(l, "# "); ok {
+			news = comment
+			continue
+		}
 		s.plan("net", "%s", l)
 	}
 	if s.m.HandsOver() {
@@ -44,6 +50,9 @@ func (s *start) planRest() error {
 		for _, l := range netsetup.PlanHold(s.m, s.host) {
 			s.plan("net", "%s", l)
 		}
+	}
+	if news != "" {
+		s.plan("say", "%s, and again in %v and %v", news, announce.Apart, 2*announce.Apart)
 	}
 	for _, l := range s.room.Plan() {
 		s.plan("jail", "%s", l)

@@ -14,26 +14,13 @@ import (
 // linkLocal is where every IPv6 host has an address of its hardware address.
 var linkLocal = netip.MustParsePrefix("fe80::/64")
 
-// Probed are the addresses that must be silent: each IPv4 address, ::2 of each
-// prefix, and in the /64 on the link the one that the guest makes for itself; and
-// on the external link the one that shows who has the guest's hardware address.
+// Probed are the addresses that must be silent: those that the guest has, and on the
+// external link the one that shows who has its hardware address.
 func Probed(m *settings.Machine) []netip.Addr {
 	if m.Net.Kind != settings.Routed {
 		return nil
 	}
-	return append(asked(m), m.Autoconfigured(linkLocal))
-}
-
-// asked are those of them that a guest that is up has.
-func asked(m *settings.Machine) []netip.Addr {
-	all := m.Addresses4()
-	for i, p := range m.IP6 {
-		all = append(all, settings.Router(p))
-		if i == 0 {
-			all = append(all, m.Autoconfigured(p))
-		}
-	}
-	return all
+	return append(m.Addresses(), m.Autoconfigured(linkLocal))
 }
 
 // judge refuses a start for an address that somebody has or is about to take, and

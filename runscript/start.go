@@ -149,12 +149,14 @@ func (s *start) run(ctx context.Context, last func() error) error {
 	if err := s.alone(); err != nil {
 		return err
 	}
-	if err := netsetup.Up(ctx, s.m, s.host); err != nil {
+	news, err := netsetup.Up(ctx, s.m, s.host)
+	if err != nil {
 		return errors.Join(err, s.release())
 	}
-	err := s.hold()
-	if err == nil {
+	if err = s.hold(); err == nil {
+		again := s.announce(news)
 		err = s.enter(last)
+		again.Stop()
 	}
 	return errors.Join(err, s.elsewhere(func() error { return errors.Join(s.release(), s.unmakeUml()) }))
 }

@@ -106,6 +106,26 @@ func (m *Machine) Addresses4() []netip.Addr {
 	return all
 }
 
+// Addresses lists every single address that the guest is known to have: of IPv4
+// each, of IPv6 ::2 of each prefix, and in the /64 on the link the one that it makes
+// for itself.
+func (m *Machine) Addresses() []netip.Addr {
+	all := m.Addresses4()
+	for i := range m.IP6 {
+		all = append(all, m.Addresses6(i)...)
+	}
+	return all
+}
+
+// Addresses6 are those of prefix i.
+func (m *Machine) Addresses6(i int) []netip.Addr {
+	p := m.IP6[i]
+	if i == 0 {
+		return []netip.Addr{Router(p), m.Autoconfigured(p)}
+	}
+	return []netip.Addr{Router(p)}
+}
+
 // HostMAC is the hardware address of the host's end of the TAP: fixed, and the
 // same on every host, so that a guest's neighbour cache stays true when it moves
 // (paper 2.2.3).

@@ -20,6 +20,8 @@ want procps ps
 want tree tree
 want util-linux nsenter
 want socat socat
+want iperf3 iperf3
+want frr vtysh
 test -z "$missing" && exit 0
 
 echo "installing$missing"

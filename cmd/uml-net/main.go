@@ -21,15 +21,33 @@ func run(args []string) int {
 	return cmdline.Run(&cli.App{
 		Name:      "uml-net",
 		Usage:     "give machines their TAPs, routes and published addresses, or take them away",
-		UsageText: "uml-net [--machines DIR] up|down [--dry-run] NAME...\numl-net [--machines DIR] show NAME...\numl-net restore [--dry-run]",
+		UsageText: "uml-net [--machines DIR] up|down [--dry-run] NAME...\numl-net [--machines DIR] show NAME...\numl-net gc|restore [--dry-run]",
 		Flags:     []cli.Flag{cmdline.Machines, cmdline.HostSettings},
 		Commands: []*cli.Command{
 			{Name: "up", ArgsUsage: "NAME...", Usage: "give each machine what its settings name, take away what they do not", Flags: []cli.Flag{dry}, Action: each(runscript.NetUp)},
 			{Name: "down", ArgsUsage: "NAME...", Usage: "take away all of it; the guest must be down", Flags: []cli.Flag{dry}, Action: each(runscript.NetDown)},
+			{Name: "gc", Usage: "take away what no machine owns any more, give running guests back what they lost; say what was done", Flags: []cli.Flag{dry}, Action: host(runscript.NetCollect)},
 			{Name: "show", ArgsUsage: "NAME...", Usage: "print what each machine has, and what is missing or too much", Action: each(runscript.NetShow)},
-			{Name: "restore", Usage: "make the firewall's rules that keep guests from forging addresses, if they do not stand", Flags: []cli.Flag{dry}, Action: restore},
+			{Name: "restore", Usage: "make the firewall's rules that keep guests from forging addresses, if they do not stand", Flags: []cli.Flag{dry}, Action: host(runscript.NetRestore)},
 		},
 	}, args)
+}
+
+// host does something for the whole host.
+func host(do func(context.Context, runscript.Options) error) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if c.Args().Present() {
+			return fault.Permanent("%q: no NAME is wanted (see --help)", c.Args().First())
+		}
+		return do(c.Context, options(c, ""))
+	}
+}
+
+func options(c *cli.Context, dir string) runscript.Options {
+	return runscript.Options{
+		Dir: dir, HostDir: c.String("host-settings"), DryRun: c.Bool("dry-run"),
+		Out: os.Stdout, Say: cmdline.Say("uml-net"),
+	}
 }
 
 // each does the same for every machine named; one that fails stops no other.
@@ -46,21 +64,10 @@ func each(do func(context.Context, runscript.Options) error) cli.ActionFunc {
 		for _, n := range names {
 			dir, err := settings.Locate(c.String("machines"), n)
 			if err == nil {
-				err = do(c.Context, runscript.Options{
-					Dir: dir, HostDir: c.String("host-settings"), DryRun: c.Bool("dry-run"),
-					Out: os.Stdout, Say: cmdline.Say("uml-net"),
-				})
+				err = do(c.Context, options(c, dir))
 			}
 			errs = append(errs, err)
 		}
 		return errors.Join(errs...)
 	}
-}
-
-// restore is for all machines of the host: a firewall's hook runs it after a reload.
-func restore(c *cli.Context) error {
-	if c.Args().Present() {
-		return fault.Permanent("restore takes no NAME: the rules are for all machines (see --help)")
-	}
-	return runscript.NetRestore(c.Context, runscript.Options{HostDir: c.String("host-settings"), DryRun: c.Bool("dry-run"), Out: os.Stdout})
 }

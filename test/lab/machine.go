@@ -128,15 +128,15 @@ func (m *Machine) Unset(name string) {
 	}
 }
 
-// service is where the machine is activated.
-func (m *Machine) service() string { return filepath.Join(m.l.Service, "uml-"+m.Name) }
+// Link is where the machine is activated.
+func (m *Machine) Link() string { return filepath.Join(m.l.Service, "uml-"+m.Name) }
 
 // Activate links the machine into the service directory and supervises it as
 // svscan does, with the output kept for Log. A command before it is one that
 // starts the command after it.
 func (m *Machine) Activate(before ...string) {
 	m.l.t.Helper()
-	if err := os.Symlink(m.Dir, m.service()); err != nil {
+	if err := os.Symlink(m.Dir, m.Link()); err != nil {
 		m.l.t.Fatalf("lab: %v", err)
 	}
 	log, err := os.Create(m.logFile())
@@ -144,19 +144,19 @@ func (m *Machine) Activate(before ...string) {
 		m.l.t.Fatalf("lab: %v", err)
 	}
 	defer log.Close()
-	supervise := m.l.daemon(m.l.Service, append(before, "supervise", filepath.Base(m.service()))...)
+	supervise := m.l.daemon(m.l.Service, append(before, "supervise", filepath.Base(m.Link()))...)
 	supervise.Stdout, supervise.Stderr = log, log
 	if err := supervise.Start(); err != nil {
 		m.l.t.Fatalf("lab: %v", err)
 	}
 	go supervise.Wait()
-	m.l.Wait("supervise of "+m.Name, func() bool { return m.l.Run("svok", m.service()).Code == 0 })
+	m.l.Wait("supervise of "+m.Name, func() bool { return m.l.Run("svok", m.Link()).Code == 0 })
 }
 
 // Svc gives supervise an order, such as -d, and waits until it is read.
 func (m *Machine) Svc(option string) {
 	m.l.t.Helper()
-	m.l.Must("svc", option, m.service())
+	m.l.Must("svc", option, m.Link())
 	m.l.Wait("supervise to read its orders", m.heard)
 }
 
@@ -179,7 +179,7 @@ func (m *Machine) heard() bool {
 // Svstat is svstat's line, without the path.
 func (m *Machine) Svstat() string {
 	m.l.t.Helper()
-	_, status, _ := strings.Cut(m.l.Must("svstat", m.service()), ": ")
+	_, status, _ := strings.Cut(m.l.Must("svstat", m.Link()), ": ")
 	return strings.TrimSpace(status)
 }
 

@@ -1,0 +1,134 @@
+package netsetup
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"uml/settings"
+)
+
+// collect runs gc with these owners, by directory; others are gone.
+func (w world) collect(t *testing.T, h *settings.Host, owners ...Owner) (did string) {
+	t.Helper()
+	return w.collectFor(t, h, func(alias string) Owner {
+		for _, o := range owners {
+			if o.Machine != nil && Alias(o.Machine) == alias {
+				return o
+			}
+		}
+		return Owner{Gone: true}
+	})
+}
+
+func (w world) collectFor(t *testing.T, h *settings.Host, owner func(alias string) Owner) (did string) {
+	t.Helper()
+	w.in(t, "gc", func() error {
+		g, err := FindGarbage(h, owner)
+		if err != nil {
+			return err
+		}
+		defer g.Close()
+		did = lines(append(g.Texts(), g.Notes...)...)
+		_, err = g.Collect(context.Background())
+		return err
+	})
+	return did
+}
+
+// What no machine owns goes, and nothing else does.
+func TestGarbage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	others := `ip tuntap add dev tap_other mode tap; ip link set dev tap_other alias "somebody's" up
+		ip neigh add proxy 192.0.2.99 dev eth0; ip route add 198.51.100.0/24 via 192.0.2.2 proto static
+		ip tuntap add dev tap_bare mode tap`
+	w.host.sh(others)
+	before := w.snapshot(t)
+	gone := machine("192.0.2.20/32", "192.0.2.32/30", "2001:db8:1::/64", "2001:db8:2::/56")
+	w.up(t, gone)
+	want := lines("ip neigh del proxy 192.0.2.20 dev eth0", "ip neigh del proxy 192.0.2.32 dev eth0", "ip neigh del proxy 192.0.2.33 dev eth0",
+		"ip neigh del proxy 192.0.2.34 dev eth0", "ip neigh del proxy 192.0.2.35 dev eth0", "ip link del dev tap_bara")
+	got := strings.Split(w.collect(t, host()), "\n")
+	if len(got) != 6 || got[5] != "ip link del dev tap_bara" || len(want) != len(lines(got...)) {
+		t.Errorf("gc did\n%s\nand not\n%s", lines(got...), want)
+	}
+	equal(t, "host", w.snapshot(t), before)
+	if again := w.collect(t, host()); again != "" {
+		t.Errorf("again gc does\n%s", again)
+	}
+	// Pieces, as they are left by what was done by hand.
+	w.up(t, gone)
+	w.host.sh("ip link del dev tap_bara; ip route add 192.0.2.77/32 dev tap_other proto 117")
+	if did := w.collect(t, host()); !strings.Contains(did, "ip route del 192.0.2.77/32 dev tap_other proto 117") || strings.Contains(did, "link del") {
+		t.Errorf("of pieces gc did\n%s", did)
+	}
+	equal(t, "host after pieces", w.snapshot(t), before)
+}
+
+// A machine that is there keeps all, whether its guest runs or not, and though its
+// settings cannot be read.
+func TestGarbageOwned(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine("192.0.2.20/32", "192.0.2.32/30", "2001:db8:1::/64")
+	w.up(t, m)
+	for what, o := range map[string]Owner{"down": {Machine: m}, "locked": {Machine: m, Locked: true}} {
+		if did := w.collect(t, host(), o); did != "" {
+			t.Errorf("of a machine that is %s gc did\n%s", what, did)
+		}
+	}
+	whole := w.snapshot(t)
+	w.in(t, "gc", func() error {
+		g, err := FindGarbage(host(), func(string) Owner { return Owner{} })
+		if err == nil {
+			_, err = g.Collect(context.Background())
+			g.Close()
+		}
+		return err
+	})
+	equal(t, "host", w.snapshot(t), whole)
+	// A guest that runs though its directory is gone is not cut off.
+	g := w.guest(t, m.TAP)
+	g.sh(paperGuest)
+	if did := w.collect(t, host()); !strings.Contains(did, "is open, though there is no such machine") {
+		t.Errorf("gc says %q", did)
+	}
+	ping(t, w.other, "192.0.2.20")
+}
+
+// The kernel forgets what is published when the interface goes down and up: gc gives
+// it back to guests that run. Of IPv6 nothing stays published for a guest that
+// does not.
+func TestGarbagePutsBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.host.sh("ip -6 addr add 2001:db8:500::1/40 dev eth0 nodad")
+	w.other.sh("ip -6 addr add 2001:db8:500::2/40 dev eth0 nodad")
+	m := machine("192.0.2.20/32", "2001:db8:501:1::/64")
+	w.up(t, m)
+	whole := w.snapshot(t)
+	flap := "ip link set eth0 down; ip link set eth0 up; ip -6 addr replace 2001:db8::1/64 dev eth0 nodad; ip addr replace 2001:db8:500::1/40 dev eth0 nodad; ip route replace default via 192.0.2.254; ip -6 route replace default via 2001:db8::2"
+	w.host.sh(flap)
+	if left := w.host.sh("ip neigh show proxy"); left != "" {
+		t.Fatalf("the kernel kept %s", left)
+	}
+	if did := w.collect(t, host(), Owner{Machine: m}); did != "" {
+		t.Errorf("for a guest that is down gc did\n%s", did)
+	}
+	did := w.collect(t, host(), Owner{Machine: m, Locked: true})
+	if strings.Count(did, "ip neigh replace proxy") != 3 || !strings.Contains(did, "# announce on eth0: 192.0.2.20 2001:db8:501:1::2") {
+		t.Errorf("for a guest that runs gc did\n%s", did)
+	}
+	equal(t, "host", w.snapshot(t), whole)
+	did = w.collect(t, host(), Owner{Machine: m})
+	if strings.Count(did, "\n") != 1 || !strings.Contains(did, "ip neigh del proxy 2001:db8:501:1::2 dev eth0") {
+		t.Errorf("for a guest that has ended gc did\n%s", did)
+	}
+	// What was published on an interface that is external no more goes, and comes.
+	w.host.sh("ip link add eth1 type veth peer name peer1; ip link set eth1 up; ip link set peer1 up")
+	did = w.collect(t, &settings.Host{External: "eth1", Publish: true}, Owner{Machine: m, Locked: true})
+	if !strings.Contains(did, "ip neigh del proxy 192.0.2.20 dev eth0") || !strings.Contains(did, "ip neigh replace proxy 192.0.2.20 dev eth1") {
+		t.Errorf("with another external interface gc did\n%s", did)
+	}
+}
