@@ -34,7 +34,7 @@ func (c *checker) stands(s firewall.State) {
 	case s.Before > 0:
 		c.host.warn("firewall", "%s: %d rules of others stand before ours in table raw, chain PREROUTING, of %s: what they accept is not checked (try: %s)", s.Family, s.Before, s.Where, s.Remake)
 	case !s.Counts:
-		c.host.warn("firewall", "%s: forged packets are dropped, but not counted: this kernel lacks ipset's %s, or has another set of the name (try: modprobe -a ip_set_hash_netiface xt_set; %s)", s.Family, firewall.SetType, s.Remake)
+		c.host.warn("firewall", "%s: what guests forge is dropped, but not counted, and what others forge of guests' addresses is not dropped: this kernel lacks ipset's %s, or has another set of the name (try: modprobe -a ip_set_hash_netiface xt_set; %s)", s.Family, firewall.CountType, s.Remake)
 	default:
 		c.host.ok("firewall", "%s: the rules that keep guests from forging addresses stand in %s", s.Family, s.Where)
 	}

@@ -3,7 +3,6 @@ package firewall
 import (
 	"cmp"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -19,19 +18,13 @@ import (
 // new is dropped uncounted. Of one source at most 64 interfaces are counted. So a
 // count is what was forged at least.
 const (
-	SetType     = "hash:net,iface"
-	setRevision = 5 // the first with forceadd (3.14)
-	setSize     = 16384
-	setTimeout  = 86400
-
-	withCounters = 1 << 3 // IPSET_FLAG_WITH_COUNTERS
-	withForceadd = 1 << 5 // IPSET_FLAG_WITH_FORCEADD
+	CountType     = "hash:net,iface"
+	countRevision = 5 // the first with forceadd (3.14)
+	countSize     = 16384
+	countTimeout  = 86400
 )
 
-func (f family) createText() string {
-	inet := map[family]string{four: "inet", six: "inet6"}[f]
-	return fmt.Sprintf("ipset -exist create %s %s family %s counters forceadd maxelem %d timeout %d", f.set(), SetType, inet, setSize, setTimeout)
-}
+func (f family) counts() string { return map[family]string{four: "uml-forged4", six: "uml-forged6"}[f] }
 
 // A Source is one from which a guest has sent forged packets.
 type Source struct {
@@ -53,7 +46,7 @@ func Forged(iface string) (all []Source, err error) {
 	for _, f := range families() {
 		some, err := n.sources(f, iface)
 		if err != nil {
-			return nil, fmt.Errorf("list ipset %s: %w", f.set(), err)
+			return nil, fmt.Errorf("list ipset %s: %w", f.counts(), err)
 		}
 		all = append(all, some...)
 	}
@@ -73,40 +66,15 @@ func Forget(iface string) error {
 	}
 	defer n.Close()
 	for _, s := range all {
-		if err := n.forget(s); err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, errExist) {
-			return fmt.Errorf("ipset del %s %v,%s: %w", s.family.set(), s.Address, iface, err)
+		if err := n.forget(s); err != nil && !absent(err) {
+			return fmt.Errorf("ipset del %s %v,%s: %w", s.family.counts(), s.Address, iface, err)
 		}
 	}
 	return nil
 }
 
-// errExist is IPSET_ERR_EXIST: to a deletion, that there is none.
-const errExist = unix.Errno(4103)
-
-func (n netfilter) ipset(kind int, flags uint16, f family, attrs ...*nl.RtAttr) ([][]byte, error) {
-	attrs = append([]*nl.RtAttr{
-		nl.NewRtAttr(nl.IPSET_ATTR_PROTOCOL, []byte{nl.IPSET_PROTOCOL}),
-		nl.NewRtAttr(nl.IPSET_ATTR_SETNAME, nl.ZeroTerminated(f.set())),
-	}, attrs...)
-	return n.request(unix.NFNL_SUBSYS_IPSET, kind, flags, f, attrs...)
-}
-
-// create makes the set, or finds it made alike.
-func (n netfilter) create(f family) error {
-	data := nl.NewRtAttr(nl.IPSET_ATTR_DATA|unix.NLA_F_NESTED, nil)
-	data.AddRtAttr(nl.IPSET_ATTR_MAXELEM|unix.NLA_F_NET_BYTEORDER, big(setSize))
-	data.AddRtAttr(nl.IPSET_ATTR_TIMEOUT|unix.NLA_F_NET_BYTEORDER, big(setTimeout))
-	data.AddRtAttr(nl.IPSET_ATTR_CADT_FLAGS|unix.NLA_F_NET_BYTEORDER, big(withCounters|withForceadd))
-	_, err := n.ipset(nl.IPSET_CMD_CREATE, unix.NLM_F_ACK|unix.NLM_F_CREATE, f,
-		nl.NewRtAttr(nl.IPSET_ATTR_TYPENAME, nl.ZeroTerminated(SetType)),
-		nl.NewRtAttr(nl.IPSET_ATTR_REVISION, []byte{setRevision}),
-		nl.NewRtAttr(nl.IPSET_ATTR_FAMILY, []byte{byte(f)}),
-		data)
-	return err
-}
-
 func (n netfilter) sources(f family, iface string) (all []Source, err error) {
-	msgs, err := n.ipset(nl.IPSET_CMD_LIST, unix.NLM_F_DUMP, f)
+	msgs, err := n.ipset(nl.IPSET_CMD_LIST, unix.NLM_F_DUMP, f, f.counts())
 	if none(err) {
 		return nil, nil
 	}
@@ -142,12 +110,9 @@ func number(b []byte) uint64 {
 }
 
 func (n netfilter) forget(s Source) error {
-	data := nl.NewRtAttr(nl.IPSET_ATTR_DATA|unix.NLA_F_NESTED, nil)
-	kind := map[family]int{four: nl.IPSET_ATTR_IPADDR_IPV4, six: nl.IPSET_ATTR_IPADDR_IPV6}[s.family]
-	data.AddRtAttr(nl.IPSET_ATTR_IP|unix.NLA_F_NESTED, nil).AddRtAttr(kind|unix.NLA_F_NET_BYTEORDER, s.Address.AsSlice())
-	data.AddRtAttr(nl.IPSET_ATTR_CIDR, []byte{s.prefix})
+	data := entryOf(netip.PrefixFrom(s.Address, int(s.prefix)))
 	data.AddRtAttr(nl.IPSET_ATTR_IFACE, nl.ZeroTerminated(s.iface))
-	_, err := n.ipset(nl.IPSET_CMD_DEL, unix.NLM_F_ACK, s.family, data)
+	_, err := n.ipset(nl.IPSET_CMD_DEL, unix.NLM_F_ACK, s.family, s.family.counts(), data)
 	return err
 }
 

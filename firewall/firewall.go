@@ -8,6 +8,8 @@
 //	PREROUTING: from Group?               -> UML-GUESTS
 //	UML-GUESTS: no route back by this TAP -> UML-FORGED, which counts and drops
 //	            then what else a guest must not send
+//	PREROUTING: from elsewhere, and no route back there -> UML-OUTSIDE
+//	UML-OUTSIDE: a guest's address?       -> dropped: somebody else forges it
 //
 // iptables makes them, by go-iptables, once for the host: whoever manages the
 // host's firewall sees them among his own. Whether they stand is looked up in the
@@ -41,6 +43,7 @@ const (
 	prefix  = "UML-"
 	guests  = prefix + "GUESTS"
 	forged  = prefix + "FORGED"
+	outside = prefix + "OUTSIDE"
 	guard   = prefix + "GUARD" // while the others are mended: drops all
 	sealing = prefix + "SEAL-"
 )
@@ -57,7 +60,6 @@ func (f family) String() string { return map[family]string{four: "IPv4", six: "I
 func (f family) program() string {
 	return map[family]string{four: "iptables", six: "ip6tables"}[f]
 }
-func (f family) set() string { return map[family]string{four: "uml-forged4", six: "uml-forged6"}[f] }
 
 // families are those of this host's kernel.
 func families() []family {
@@ -67,12 +69,13 @@ func families() []family {
 	return []family{four, six}
 }
 
-// A command of iptables(8). What counts may fail: the drop must stand without.
+// A command of iptables(8). What has to do with a set may fail: the rest must stand
+// without.
 type command struct {
 	verb  string // -N, -F if it is there; -A; -I, at the top; -D
 	chain string
 	rule  []string
-	count bool
+	set   bool
 }
 
 func (c command) text(f family) string {
@@ -81,22 +84,30 @@ func (c command) text(f family) string {
 
 var (
 	fromGuests = []string{"-m", "devgroup", "--src-group", fmt.Sprint(Group)}
-	hook       = command{verb: "-I", chain: entry, rule: append(fromGuests[:4:4], "-j", guests)}
-	guardHook  = command{verb: "-I", chain: entry, rule: append(fromGuests[:4:4], "-j", guard)}
+	hooks      = []command{
+		{verb: "-I", chain: entry, rule: strings.Fields(fmt.Sprintf("-m devgroup ! --src-group %d -m rpfilter --invert -j %s", Group, outside))},
+		{verb: "-I", chain: entry, rule: append(fromGuests[:4:4], "-j", guests)},
+	}
+	guardHook = command{verb: "-I", chain: entry, rule: append(fromGuests[:4:4], "-j", guard)}
 )
 
 func appended(chain string, rule string) command {
 	return command{verb: "-A", chain: chain, rule: strings.Fields(rule)}
 }
 
-// commands make the chains and what is in them; the hook comes last.
+// jump is the chain that the rule leads to.
+func (c command) jump() string { return c.rule[len(c.rule)-1] }
+
+// commands make the chains and what is in them; the hooks come after.
 func (f family) commands(h *settings.Host) []command {
 	all := []command{
 		{verb: "-N", chain: forged},
 		{verb: "-N", chain: guests},
+		{verb: "-N", chain: outside},
+		{"-A", outside, strings.Fields("-m set --match-set " + f.own() + " src -j DROP"), true},
 		// A match counts; what is new is added. Only forged packets come here.
-		{"-A", forged, strings.Fields("-m set --match-set " + f.set() + " src,src -j DROP"), true},
-		{"-A", forged, strings.Fields("-j SET --add-set " + f.set() + " src,src"), true},
+		{"-A", forged, strings.Fields("-m set --match-set " + f.counts() + " src,src -j DROP"), true},
+		{"-A", forged, strings.Fields("-j SET --add-set " + f.counts() + " src,src"), true},
 		appended(forged, "-j DROP"),
 		appended(guests, "-m rpfilter --invert -j "+forged),
 		f.elsewhere(),

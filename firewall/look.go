@@ -19,14 +19,13 @@ const (
 // A State is how the rules of one family stand.
 type State struct {
 	Family string
-	Where  string   // "nf_tables", "iptables-legacy"; "": they do not stand whole
-	Also   string   // where more of ours is found
-	Before int      // rules of others that packets pass before ours
-	Counts bool     // forged packets are counted
-	Remake string   // commands that make all anew, ours at the top
-	seals  []string // all there are
-	hooks  int      // in both
-	guards int
+	Where  string         // "nf_tables", "iptables-legacy"; "": they do not stand whole
+	Also   string         // where more of ours is found
+	Before int            // rules of others that packets pass before ours
+	Counts bool           // forged packets are counted
+	Remake string         // commands that make all anew, ours at the top
+	seals  []string       // all there are
+	hooks  map[string]int // in both, by the chain they lead to
 }
 
 // Stands says whether the rules are as they must be.
@@ -54,7 +53,7 @@ func Look(h *settings.Host) (all []State, err error) {
 // kernel's form of a rule differs with the version of iptables, so it cannot be
 // told beforehand; but whatever is changed later breaks the seal.
 func (n netfilter) look(f family, h *settings.Host) (State, error) {
-	s := State{Family: f.String()}
+	s := State{Family: f.String(), hooks: map[string]int{}}
 	rules, err := n.nftRules(f)
 	if err != nil {
 		return s, fmt.Errorf("read %v's table %s of nf_tables: %w", f, table, err)
@@ -89,11 +88,8 @@ func (n netfilter) look(f family, h *settings.Host) (State, error) {
 // see says whether any of the rules is ours.
 func (s *State) see(rules []rule, where string) (any bool) {
 	for _, r := range rules {
-		if r.chain == entry && r.jump == guests {
-			s.hooks++
-		}
-		if r.chain == entry && r.jump == guard {
-			s.guards++
+		if r.chain == entry && strings.HasPrefix(r.jump, prefix) {
+			s.hooks[r.jump]++
 		}
 		any = any || r.ours()
 	}
@@ -132,7 +128,7 @@ func (r rule) ours() bool {
 
 func seal(f family, h *settings.Host, rules []rule) string {
 	sum := sha256.New()
-	for _, c := range append(f.commands(h), hook) {
+	for _, c := range append(f.commands(h), hooks...) {
 		fmt.Fprintln(sum, c.text(f))
 	}
 	ours := slices.DeleteFunc(slices.Clone(rules), func(r rule) bool { return !r.ours() })

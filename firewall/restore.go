@@ -27,7 +27,7 @@ func Plan(h *settings.Host) (lines []string, err error) {
 		if states[i].Stands() {
 			continue
 		}
-		lines = append(lines, f.createText())
+		lines = append(lines, f.createText()...)
 		for _, c := range states[i].build(f, h) {
 			lines = append(lines, c.text(f))
 		}
@@ -70,41 +70,46 @@ func (n netfilter) restore(ctx context.Context, f family, h *settings.Host) erro
 	if err != nil {
 		return err
 	}
-	counts := n.create(f) == nil
+	sets := map[bool]bool{true: n.create(f) == nil, false: true}
 	for _, c := range s.build(f, h) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if c.count && !counts {
+		if !sets[c.set] {
 			continue
 		}
-		if err := p.run(c); err != nil && !c.count {
+		if err := p.run(c); err != nil && !c.set {
 			return err
 		}
 	}
 	return n.seal(p, h)
 }
 
-// build is all commands that mend what there is.
+// build is all commands that mend what there is. While guests pass through chains of
+// ours the guard stands before these.
 func (s State) build(f family, h *settings.Host) (all []command) {
-	if s.hooks > 0 {
+	guards := s.hooks[guard]
+	if s.hooks[guests] > 0 {
+		guards++
 		all = append(all, command{verb: "-N", chain: guard}, appended(guard, "-j DROP"), guardHook)
 	}
 	for _, c := range s.seals {
 		all = append(all, command{verb: "-X", chain: c})
 	}
-	for range s.hooks {
-		all = append(all, command{verb: "-D", chain: entry, rule: hook.rule})
+	for _, c := range hooks {
+		all = append(all, removed(c, s.hooks[c.jump()])...)
 	}
-	all = append(append(all, f.commands(h)...), hook)
-	if s.hooks > 0 {
-		s.guards++
+	all = append(append(all, f.commands(h)...), hooks...)
+	if guards > 0 {
+		all = append(append(all, removed(guardHook, guards)...), command{verb: "-F", chain: guard}, command{verb: "-X", chain: guard})
 	}
-	for range s.guards {
-		all = append(all, command{verb: "-D", chain: entry, rule: guardHook.rule})
-	}
-	if s.guards > 0 {
-		all = append(all, command{verb: "-F", chain: guard}, command{verb: "-X", chain: guard})
+	return all
+}
+
+func removed(c command, times int) (all []command) {
+	c.verb = "-D"
+	for range times {
+		all = append(all, c)
 	}
 	return all
 }
@@ -139,7 +144,7 @@ func whole(rules []rule) bool {
 	has := func(chain, jump string) bool {
 		return slices.ContainsFunc(rules, func(r rule) bool { return r.chain == chain && r.jump == jump })
 	}
-	return has(entry, guests) && has(guests, forged) && has(forged, "")
+	return has(entry, guests) && has(guests, forged) && has(forged, "") && has(entry, outside)
 }
 
 // A program is an iptables.

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		attachChild(flags)
 	}
 	if os.Getenv(inside) != "" {
-		own("/run")
+		private("/run")
 		os.Exit(m.Run())
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
@@ -40,8 +40,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// own puts an empty directory of these tests' own in a directory's place.
-func own(dir string) {
+// private puts an empty directory of these tests' own in a directory's place.
+func private(dir string) {
 	err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("run", dir, "tmpfs", 0, "mode=755"))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mount", dir, err)

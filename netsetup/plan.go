@@ -59,9 +59,19 @@ func (l *look) up() ([]Step, error) {
 	if err != nil {
 		return nil, err
 	}
+	owned, err := own(w, len(steps) > 0)
+	if err != nil {
+		return nil, err
+	}
+	lost, err := disown(surplus(l.tap.routes, w))
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, owned...)
 	steps = append(steps, unpublish(claims, w.publish)...)
 	steps = append(steps, l.removeTAPs()...)
 	steps = append(steps, drop(l.tap, w)...)
+	steps = append(steps, lost...)
 	switches, err := l.switches(len(onLink) > 0)
 	if err != nil {
 		return nil, err

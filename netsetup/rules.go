@@ -2,6 +2,8 @@ package netsetup
 
 import (
 	"context"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"uml/firewall"
@@ -32,4 +34,38 @@ func (g *Garbage) restoreRules() error {
 		}
 	}
 	return nil
+}
+
+// own are the steps that make the guest's addresses known as such, so that nobody
+// else can forge them. With the rules to be made the set is too.
+func own(w want, made bool) (steps []Step, err error) {
+	_, unknown, err := firewall.Owned(prefixes(w.routes), made)
+	for _, p := range unknown {
+		steps = append(steps, Step{firewall.OwnText("add", p), false, func(*conn) error { return firewall.Own(p) }})
+	}
+	return steps, err
+}
+
+func disown(routes []route) (steps []Step, err error) {
+	known, _, err := firewall.Owned(prefixes(routes), false)
+	for _, p := range known {
+		steps = append(steps, Step{firewall.OwnText("del", p), true, func(*conn) error { return firewall.Disown(p) }})
+	}
+	return steps, err
+}
+
+func prefixes(routes []route) (all []netip.Prefix) {
+	for _, r := range routes {
+		if !slices.Contains(all, r.to) {
+			all = append(all, r.to)
+		}
+	}
+	return all
+}
+
+// surplus are routes that are there and not wanted.
+func surplus(there []route, w want) []route {
+	return slices.DeleteFunc(slices.Clone(there), func(r route) bool {
+		return slices.ContainsFunc(w.routes, func(o route) bool { return o.to == r.to })
+	})
 }

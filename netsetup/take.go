@@ -82,8 +82,11 @@ func (l *look) down() ([]Step, error) {
 		return nil, err
 	}
 	steps := append(unpublish(claims, nil), l.putOut()...)
+	routes := wanted(l.m, l.h).routes
 	for _, t := range l.ours() {
 		steps = append(steps, remove(t.link))
+		routes = append(routes, t.routes...)
 	}
-	return steps, nil
+	lost, err := disown(routes)
+	return append(steps, lost...), err
 }

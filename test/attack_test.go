@@ -239,13 +239,17 @@ func (a *attack) forge() (heard []string) {
 				}
 			}
 		}
-		for _, e := range a.ears {
-			e.mu.Lock()
-			e.heard.Reset()
-			e.mu.Unlock()
-		}
+		a.forget()
 	}
 	return heard
+}
+
+func (a *attack) forget() {
+	for _, e := range a.ears {
+		e.mu.Lock()
+		e.heard.Reset()
+		e.mu.Unlock()
+	}
 }
 
 func (a *attack) last(to string, s frames.Scene) {
@@ -281,6 +285,10 @@ func TestAttackRouted(t *testing.T) {
 			a.honest()
 			a.proof("with the rules")
 			a.counted()
+			wire := a.outside()
+			if wire() {
+				t.Error("a guest's address forged on the wire is heard by another guest")
+			}
 			flush := func() {
 				for _, p := range []string{"iptables", "ip6tables"} {
 					a.must(p, "-t", "raw", "-F")
@@ -289,6 +297,9 @@ func TestAttackRouted(t *testing.T) {
 			flush()
 			if heard := a.forge(); len(heard) == 0 {
 				t.Fatal("without rules nothing forged is heard: the ears are deaf")
+			}
+			if !wire() {
+				t.Error("without rules the wire's forgery is not heard")
 			}
 			a.must("uml-net", "restore")
 			a.proof("restored")
@@ -335,6 +346,37 @@ func (a *attack) counted() {
 	}
 	if strings.Contains(good, "forged") {
 		a.t.Errorf("uml-net show of the other guest:\n%s", good)
+	}
+}
+
+// outside is somebody on the wire who sends as a guest of the host. What he sends
+// after it comes from where the host has another way back to, which is no forgery.
+func (a *attack) outside() (heard func() bool) {
+	a.Must("sh", "-ec", `ip link add away type veth peer name away1; ip link set away up; ip link set away1 up
+		ip route add 203.0.113.0/24 dev away; ip -6 route add 2001:db8:aaaa::/64 dev away`)
+	wire := a.inside("/run/netns/other", func() (int, error) { return packets("wan0") })
+	forger := a.scene
+	forger.Host.MAC, forger.Router = a.mac("ext0"), a.scene.Other
+	asymmetric := forger
+	asymmetric.Guest.IP4, asymmetric.Guest.IP6 = ip("203.0.113.7"), ip("2001:db8:aaaa::7")
+	pick := func(s frames.Scene, names ...string) []frames.Frame {
+		return slices.DeleteFunc(frames.Honest(s, 1500), func(f frames.Frame) bool { return !slices.Contains(names, f.Name) })
+	}
+	return func() (yes bool) {
+		a.forget()
+		forged := pick(forger, "IPv4 TCP", "IPv6 TCP")
+		for _, f := range slices.Concat(forged, pick(asymmetric, "IPv4 UDP", "IPv6 UDP")) {
+			if _, err := wire.Write(f.Bytes); err != nil {
+				a.t.Error(err)
+			}
+		}
+		for _, f := range pick(asymmetric, "IPv4 UDP", "IPv6 UDP") {
+			a.Wait(f.Name+" of another way back", func() bool { return a.hears("the other guest", f.Mark) })
+		}
+		for _, f := range forged {
+			yes = yes || a.hears("the other guest", f.Mark)
+		}
+		return yes
 	}
 }
 
