@@ -29,6 +29,7 @@ func (c *checker) checkHost() {
 	c.firewall()
 	c.external()
 	c.neighbours()
+	c.radvd()
 	c.accounts()
 }
 

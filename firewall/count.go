@@ -36,28 +36,33 @@ type Source struct {
 	iface  string
 }
 
-// Forged lists what the interface's guest has forged, the most first.
-func Forged(iface string) (all []Source, err error) {
+// Forged lists what guests have forged, by their interface, the most first.
+func Forged() (map[string][]Source, error) {
 	n, err := dial()
 	if err != nil {
 		return nil, err
 	}
 	defer n.Close()
+	all := map[string][]Source{}
 	for _, f := range families() {
-		some, err := n.sources(f, iface)
+		some, err := n.sources(f)
 		if err != nil {
 			return nil, fmt.Errorf("list ipset %s: %w", f.counts(), err)
 		}
-		all = append(all, some...)
+		for _, s := range some {
+			all[s.iface] = append(all[s.iface], s)
+		}
 	}
-	slices.SortStableFunc(all, func(a, b Source) int { return cmp.Compare(b.Packets, a.Packets) })
+	for _, list := range all {
+		slices.SortStableFunc(list, func(a, b Source) int { return cmp.Compare(b.Packets, a.Packets) })
+	}
 	return all, nil
 }
 
 // Forget takes the counts of an interface away.
 func Forget(iface string) error {
-	all, err := Forged(iface)
-	if err != nil || len(all) == 0 {
+	all, err := Forged()
+	if err != nil || len(all[iface]) == 0 {
 		return err
 	}
 	n, err := dial()
@@ -65,7 +70,7 @@ func Forget(iface string) error {
 		return err
 	}
 	defer n.Close()
-	for _, s := range all {
+	for _, s := range all[iface] {
 		if err := n.forget(s); err != nil && !absent(err) {
 			return fmt.Errorf("ipset del %s %v,%s: %w", s.family.counts(), s.Address, iface, err)
 		}
@@ -73,7 +78,7 @@ func Forget(iface string) error {
 	return nil
 }
 
-func (n netfilter) sources(f family, iface string) (all []Source, err error) {
+func (n netfilter) sources(f family) (all []Source, err error) {
 	msgs, err := n.ipset(nl.IPSET_CMD_LIST, unix.NLM_F_DUMP, f, f.counts())
 	if none(err) {
 		return nil, nil
@@ -81,10 +86,7 @@ func (n netfilter) sources(f family, iface string) (all []Source, err error) {
 	for _, m := range msgs {
 		list, _ := nl.ParseRouteAttr(attributes(m[nl.SizeofNfgenmsg:])[nl.IPSET_ATTR_ADT])
 		for _, e := range list {
-			s := f.source(attributes(e.Value))
-			if s.iface == iface {
-				all = append(all, s)
-			}
+			all = append(all, f.source(attributes(e.Value)))
 		}
 	}
 	return all, err

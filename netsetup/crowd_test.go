@@ -46,7 +46,7 @@ func TestCrowd(t *testing.T) {
 	for range 5 {
 		crowd.Go(func() {
 			w.host.do(func() {
-				g, err := FindGarbage(host(), owner)
+				g, err := TakeSurvey(host(), owner)
 				if err == nil {
 					_, err = g.Collect(context.Background())
 					g.Close()

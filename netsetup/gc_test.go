@@ -24,7 +24,7 @@ func (w world) collect(t *testing.T, h *settings.Host, owners ...Owner) (did str
 func (w world) collectFor(t *testing.T, h *settings.Host, owner func(alias string) Owner) (did string) {
 	t.Helper()
 	w.in(t, "gc", func() error {
-		g, err := FindGarbage(h, owner)
+		g, err := TakeSurvey(h, owner)
 		if err != nil {
 			return err
 		}
@@ -80,7 +80,7 @@ func TestGarbageOwned(t *testing.T) {
 	}
 	whole := w.snapshot(t)
 	w.in(t, "gc", func() error {
-		g, err := FindGarbage(host(), func(string) Owner { return Owner{} })
+		g, err := TakeSurvey(host(), func(string) Owner { return Owner{} })
 		if err == nil {
 			_, err = g.Collect(context.Background())
 			g.Close()

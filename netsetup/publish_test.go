@@ -39,6 +39,13 @@ func TestOnLink6(t *testing.T) {
 	if strings.Count(published, "\n") != 3 || strings.Contains(published, "2001:db8:1::") {
 		t.Errorf("published:\n%s", published)
 	}
+	w.in(t, "Look", func() error {
+		s, err := Look(m, host())
+		if err == nil && len(s.OnLink) != 3 {
+			t.Errorf("on the link are %v", s.OnLink)
+		}
+		return err
+	})
 	w.in(t, "Release", func() error { return Release(m, host()) })
 	if left := w.host.sh("ip neigh show proxy; ip -6 neigh show proxy"); left != "" {
 		t.Errorf("Release left\n%s", left)

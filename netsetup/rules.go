@@ -25,11 +25,11 @@ func rules(h *settings.Host) ([]Step, error) {
 }
 
 // restoreRules gives running guests' host back what a flush of its firewall took.
-func (g *Garbage) restoreRules() error {
-	for _, o := range g.ours {
+func (s *Survey) restoreRules() error {
+	for _, o := range s.ours {
 		if o.TAP && o.runs() {
-			steps, err := rules(g.h)
-			g.steps = append(g.steps, steps...)
+			steps, err := rules(s.h)
+			s.steps = append(s.steps, steps...)
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ import (
 // A State is what is there of a machine's network.
 type State struct {
 	TAP       string
+	Machine   string // directory, by the TAP's alias; only of a survey
 	Exists    bool
 	Owner     int  // user id; -1: none
 	Up        bool // by the administrator's hand
@@ -20,6 +21,7 @@ type State struct {
 	External  string
 	Routes    []netip.Prefix // ours to the TAP
 	Published []netip.Addr   // on External
+	OnLink    []netip.Addr   // of IPv6, that External's link looks for there: see onLink
 	Forged    []firewall.Source
 	Missing   []string // commands that would give what is not there
 	Surplus   []string // commands that would take away what should not be
@@ -68,6 +70,9 @@ func (l *look) complete(s *State) error {
 	for _, k := range claims {
 		s.Published = append(s.Published, k.addr)
 	}
+	if s.OnLink, err = l.onLink(); err != nil {
+		return err
+	}
 	steps, err := l.up()
 	for _, p := range steps {
 		if p.Takes {
@@ -77,7 +82,9 @@ func (l *look) complete(s *State) error {
 		}
 	}
 	if err == nil && s.Exists {
-		s.Forged, err = firewall.Forged(s.TAP)
+		var all map[string][]firewall.Source
+		all, err = firewall.Forged()
+		s.Forged = all[s.TAP]
 	}
 	return err
 }
@@ -92,7 +99,11 @@ func (s *State) String() string {
 	case !s.Exists:
 		fmt.Fprintf(&b, "%s: not there\n", s.TAP)
 	default:
-		fmt.Fprintf(&b, "%s: user id %d, %s, %s\n", s.TAP, s.Owner, either(s.Up, "up", "down"), either(s.Opened, "guest on it", "no guest on it"))
+		of := ""
+		if s.Machine != "" {
+			of = " of " + s.Machine
+		}
+		fmt.Fprintf(&b, "%s%s: user id %d, %s, %s\n", s.TAP, of, s.Owner, either(s.Up, "up", "down"), either(s.Opened, "guest on it", "no guest on it"))
 	}
 	for _, p := range s.Routes {
 		fmt.Fprintf(&b, "routed: %v\n", p)

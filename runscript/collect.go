@@ -33,7 +33,7 @@ func NetCollect(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	g, err := netsetup.FindGarbage(host, owners(locks))
+	g, err := netsetup.TakeSurvey(host, owners(locks))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package runscript
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"os"
@@ -101,6 +102,24 @@ func NetRestore(ctx context.Context, o Options) error {
 		return o.list(firewall.Plan(h))
 	}
 	return firewall.Restore(signals.ctx, h)
+}
+
+// NetShowAll prints what all machines have, read in one look.
+func NetShowAll(_ context.Context, o Options) error {
+	host, err := settings.ReadHost(o.HostDir)
+	if err != nil {
+		return err
+	}
+	s, err := netsetup.TakeSurvey(host, func(string) netsetup.Owner { return netsetup.Owner{} })
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	out := bufio.NewWriter(o.Out)
+	for _, t := range s.States() {
+		fmt.Fprint(out, &t)
+	}
+	return out.Flush()
 }
 
 func (o Options) list(lines []string, err error) error {

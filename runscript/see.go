@@ -104,6 +104,9 @@ func (s *start) seeNetwork() error {
 		return distinct(err)
 	}
 	s.seen.Left = len(state.Routes)+len(state.Published) > 0
+	if len(state.OnLink) > 0 {
+		s.seen.warn(fmt.Sprintf("the link of %s holds a prefix of the guest's: only %v are answered for there (have the prefix routed to this host)", state.External, state.OnLink))
+	}
 	if s.seen.State == Up {
 		return s.seeClaimed(state)
 	}

@@ -16,18 +16,23 @@ import (
 // readDir reads every file of dir/name in order of their names and hands each
 // one's lines to set. Every fault comes back with the file's path before it.
 func readDir(parent *handle.Dir, name string, set func(name string, lines []string) error, known func(string) bool) []error {
-	dir, err := parent.Dir(name)
-	if errors.Is(err, unix.ENOENT) {
-		return []error{fault.Permanent("%s: there is no such directory (mkdir it: one file a setting, none at all will do)", parent.Join(name))}
-	}
-	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return []error{fault.Permanent("%s: is not a directory", parent.Join(name))}
-	}
+	dir, err := openSettings(parent, name)
 	if err != nil {
 		return []error{err}
 	}
 	defer dir.Close()
 	return readFiles(dir, set, known)
+}
+
+func openSettings(parent *handle.Dir, name string) (*handle.Dir, error) {
+	dir, err := parent.Dir(name)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, fault.Permanent("%s: there is no such directory (mkdir it: one file a setting, none at all will do)", parent.Join(name))
+	}
+	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
+		return nil, fault.Permanent("%s: is not a directory", parent.Join(name))
+	}
+	return dir, err
 }
 
 func readFiles(dir *handle.Dir, set func(name string, lines []string) error, known func(string) bool) []error {
@@ -45,16 +50,24 @@ func readFiles(dir *handle.Dir, set func(name string, lines []string) error, kno
 			faults = append(faults, fault.Permanent("%s: %s", dir.Join(n), unknown(n)))
 			continue
 		}
-		lines, err := readLines(dir, n)
-		if err != nil {
+		if err := readFile(dir, n, set); err != nil {
 			faults = append(faults, err)
-			continue
-		}
-		for _, e := range fault.Parts(set(n, lines)) {
-			faults = append(faults, fault.Permanent("%s: %w", dir.Join(n), e))
 		}
 	}
 	return faults
+}
+
+// readFile hands one file's lines to set.
+func readFile(dir *handle.Dir, name string, set func(name string, lines []string) error) error {
+	lines, err := readLines(dir, name)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, e := range fault.Parts(set(name, lines)) {
+		faults = append(faults, fault.Permanent("%s: %w", dir.Join(name), e))
+	}
+	return errors.Join(faults...)
 }
 
 func unknown(name string) string {

@@ -231,14 +231,22 @@ func (m *Machine) finish(dir *handle.Dir) error {
 		return fmt.Errorf("%s: %w", dir.Join("settings/user"), err)
 	}
 	m.User = account
-	if m.TAP == "" {
-		m.TAP = "tap_" + m.Name
-		if len(m.TAP) >= unix.IFNAMSIZ {
-			m.TAP = fmt.Sprintf("tap_%x", m.User.UID)
-		}
-	}
+	m.setTAP()
 	return nil
 }
+
+func (m *Machine) setTAP() {
+	switch {
+	case m.TAP != "":
+	case m.namesTAP():
+		m.TAP = "tap_" + m.Name
+	default:
+		m.TAP = fmt.Sprintf("tap_%x", m.User.UID)
+	}
+}
+
+// namesTAP says whether the name is short enough for that of an interface.
+func (m *Machine) namesTAP() bool { return len("tap_"+m.Name) < unix.IFNAMSIZ }
 
 // defaultMAC is the same on every host: from the first IPv4 address, which no
 // other guest of the segment has, else from the name.

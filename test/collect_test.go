@@ -36,6 +36,8 @@ func TestCollect(t *testing.T) {
 	l.WaitPing(address)
 	quiet()
 
+	equal(t, l.Must("uml-net", "show"), fmt.Sprintf("tap_guest of %s: user id %d, up, guest on it\nrouted: 192.0.2.20/32\npublished: 192.0.2.20 on ext0\n", m.Dir, m.UID))
+
 	m.Svc("-d")
 	m.WaitDown()
 	nothingRuns(t, l, m)

@@ -222,6 +222,9 @@ const moment = "unix.Nanosleep(&unix.Timespec{Nsec: 5e6}, nil); "
 var weaknesses = []weakness{
 	{"links above a file are followed", "handle/handle.go", "exchange", []string{
 		"unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS", "0"}},
+	{"opened again by its name", "jail/jail.go", "exchange", []string{
+		`tree, err := unix.OpenTree(fd, "", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_EMPTY_PATH)`,
+		moment + "tree, err := unix.OpenTree(unix.AT_FDCWD, host, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)"}},
 	{"made with root's rights", "runscript/own.go", "swap", []string{
 		"fd, err := unix.Openat(in.Fd(), swapTemp,", moment + "fd, err := unix.Openat(in.Fd(), swapTemp,",
 		"|unix.O_EXCL|unix.O_NOFOLLOW|", "|",

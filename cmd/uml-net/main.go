@@ -10,6 +10,7 @@ import (
 
 	"uml/cmdline"
 	"uml/fault"
+	"uml/radvd"
 	"uml/runscript"
 	"uml/settings"
 )
@@ -17,20 +18,42 @@ import (
 func main() { os.Exit(run(os.Args)) }
 
 func run(args []string) int {
-	dry := &cli.BoolFlag{Name: "dry-run", DisableDefaultText: true, Usage: "print the commands that would do the same; change nothing"}
+	dry := dryRun("print the commands that would do the same; change nothing")
 	return cmdline.Run(&cli.App{
 		Name:      "uml-net",
 		Usage:     "give machines their TAPs, routes and published addresses, or take them away",
-		UsageText: "uml-net [--machines DIR] up|down [--dry-run] NAME...\numl-net [--machines DIR] show NAME...\numl-net gc|restore [--dry-run]",
+		UsageText: "uml-net [--machines DIR] up|down [--dry-run] NAME...\numl-net [--machines DIR] show [NAME...]\numl-net gc|restore [--dry-run]\numl-net [--machines DIR] radvd [--dry-run]",
 		Flags:     []cli.Flag{cmdline.Machines, cmdline.HostSettings},
 		Commands: []*cli.Command{
 			{Name: "up", ArgsUsage: "NAME...", Usage: "give each machine what its settings name, take away what they do not", Flags: []cli.Flag{dry}, Action: each(runscript.NetUp)},
 			{Name: "down", ArgsUsage: "NAME...", Usage: "take away all of it; the guest must be down", Flags: []cli.Flag{dry}, Action: each(runscript.NetDown)},
 			{Name: "gc", Usage: "take away what no machine owns any more, give running guests back what they lost; say what was done", Flags: []cli.Flag{dry}, Action: host(runscript.NetCollect)},
-			{Name: "show", ArgsUsage: "NAME...", Usage: "print what each machine has, and what is missing or too much", Action: each(runscript.NetShow)},
+			{Name: "show", ArgsUsage: "[NAME...]", Usage: "print what each machine has, and what is missing or too much; of all machines only the former", Action: show},
+			{Name: "radvd", Usage: "write radvd's configuration from the settings of all machines, and have radvd read it, if it differs", Flags: []cli.Flag{dryRun("print what would be written, if it differs; change nothing")}, Action: advertise},
 			{Name: "restore", Usage: "make the firewall's rules that keep guests from forging addresses, if they do not stand", Flags: []cli.Flag{dry}, Action: host(runscript.NetRestore)},
 		},
 	}, args)
+}
+
+func show(c *cli.Context) error {
+	if c.Args().Present() {
+		return each(runscript.NetShow)(c)
+	}
+	return host(runscript.NetShowAll)(c)
+}
+
+func dryRun(usage string) cli.Flag {
+	return &cli.BoolFlag{Name: "dry-run", DisableDefaultText: true, Usage: usage}
+}
+
+func advertise(c *cli.Context) error {
+	if c.Args().Present() {
+		return fault.Permanent("%q: no NAME is wanted (see --help)", c.Args().First())
+	}
+	return radvd.Write(c.Context, radvd.Options{
+		Machines: c.String("machines"), HostDir: c.String("host-settings"), DryRun: c.Bool("dry-run"),
+		Out: os.Stdout, Say: cmdline.Say("uml-net"),
+	})
 }
 
 // host does something for the whole host.

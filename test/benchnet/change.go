@@ -40,21 +40,22 @@ func changes(rounds int, ours []*host) error {
 		one, all := median(took[first][w.name]), median(took[last][w.name])
 		fmt.Printf("  %-28s %10.0f %10.0f %8.2f\n", w.name, one, all, all/one)
 	}
-	fmt.Printf("\nAll that is there, looked through once (gc)\n  %-28s %10s\n", "", "ms")
+	fmt.Printf("\nAll that is there, looked through once (gc and show of all)\n  %-28s %10s\n", "", "ms")
 	for _, h := range ours {
-		us, err := h.timed(collect)
+		us, err := h.timed(survey)
 		if err != nil {
-			return fmt.Errorf("gc: %w", err)
+			return fmt.Errorf("survey: %w", err)
 		}
 		fmt.Printf("  %-28s %10.1f\n", fmt.Sprintf("%d guests", h.guests), us/1000)
 	}
 	return nil
 }
 
-func collect() error {
-	g, err := netsetup.FindGarbage(hostSettings, func(string) netsetup.Owner { return netsetup.Owner{} })
+func survey() error {
+	s, err := netsetup.TakeSurvey(hostSettings, func(string) netsetup.Owner { return netsetup.Owner{} })
 	if err == nil {
-		g.Close()
+		s.States()
+		s.Close()
 	}
 	return err
 }

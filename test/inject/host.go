@@ -8,15 +8,21 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
 const hostMark = "uml-inject-host"
+
+// notYet is no descriptor, nor the -1 of an error.
+const notYet = -2
 
 var byteOrder = binary.NativeEndian
 
@@ -34,8 +40,12 @@ func init() {
 	os.Exit(1)
 }
 
-// serve starts a program for each order, one after the other.
+// serve starts a program for each order, one after the other. Until a listener is
+// handed over no thread may be waited for that has a filter: so a second one is there
+// to run the rest, and memory is collected only between orders.
 func serve(conn *net.UnixConn) error {
+	runtime.GOMAXPROCS(4)
+	debug.SetGCPercent(-1)
 	order := make([]byte, 64<<10)
 	for {
 		n, err := conn.Read(order)
@@ -46,6 +56,7 @@ func serve(conn *net.UnixConn) error {
 		if err := json.Unmarshal(order[:n], &plan); err != nil {
 			return err
 		}
+		runtime.GC()
 		status, err := start(conn, plan)
 		if err != nil {
 			return err
@@ -67,19 +78,26 @@ func start(conn *net.UnixConn, plan Plan) (status syscall.WaitStatus, err error)
 	cmd := exec.Command(plan.Args[0], plan.Args[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = plan.Dir, output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	listeners, started := make(chan int, 1), make(chan error, 1)
+	var listener atomic.Int32
+	listener.Store(notYet)
+	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
-		listener, err := listen(filter(plan))
-		listeners <- listener
+		fd, err := listen(filter(plan))
+		// Nothing of the runtime may come between: from here on each of this thread's
+		// calls may wait for an answer, with all that the thread holds of the runtime.
+		listener.Store(int32(fd))
 		if err == nil {
 			err = cmd.Start()
 		}
 		started <- err
 	}()
-	if listener := <-listeners; listener >= 0 {
-		_, _, err = conn.WriteMsgUnix([]byte{0}, unix.UnixRights(listener), nil)
-		unix.Close(listener)
+	for listener.Load() == notYet {
+		time.Sleep(100 * time.Microsecond)
+	}
+	if fd := int(listener.Load()); fd >= 0 {
+		_, _, err = conn.WriteMsgUnix([]byte{0}, unix.UnixRights(fd), nil)
+		unix.Close(fd)
 	}
 	if startErr := <-started; startErr != nil {
 		return 0, startErr
