@@ -178,6 +178,17 @@ func TestMixed(t *testing.T) {
 			t.Errorf("got %+v", f)
 		}
 	}
+	s = newSpace(t)
+	s.restore(closed)
+	s.sh("for p in iptables ip6tables; do $p -t raw -I UML-FORGED -j ACCEPT; $p -t raw -N UML-GUARD; $p -t raw -I PREROUTING -m devgroup --src-group 117 -j UML-GUARD; done")
+	use(t, "legacy")
+	s.restore(closed)
+	for _, f := range s.look(closed) {
+		if f.Where != inLegacy || f.Also != inNFT {
+			t.Errorf("beside altered rules of the other kind: %+v", f)
+		}
+	}
+	s.once("beside altered rules of the other kind")
 }
 
 // A host without iptables says which package it lacks, and nothing where the rules

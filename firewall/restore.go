@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
+
 	"uml/fault"
 	"uml/settings"
 )
@@ -86,20 +87,27 @@ func (n netfilter) restore(ctx context.Context, f family, h *settings.Host) erro
 }
 
 // build is all commands that mend what there is. While guests pass through chains of
-// ours the guard stands before these.
+// ours the guard stands before these. No rule is named before the chain that it leads
+// to is there, in this kind of iptables too.
 func (s State) build(f family, h *settings.Host) (all []command) {
 	guards := s.hooks[guard]
 	if s.hooks[guests] > 0 {
 		guards++
-		all = append(all, command{verb: "-N", chain: guard}, appended(guard, "-j DROP"), guardHook)
+	}
+	if guards > 0 {
+		all = append(all, command{verb: "-N", chain: guard}, appended(guard, "-j DROP"))
+	}
+	if s.hooks[guests] > 0 {
+		all = append(all, guardHook)
 	}
 	for _, c := range s.seals {
 		all = append(all, command{verb: "-X", chain: c})
 	}
+	all = append(all, f.commands(h)...)
 	for _, c := range hooks {
 		all = append(all, removed(c, s.hooks[c.jump()])...)
 	}
-	all = append(append(all, f.commands(h)...), hooks...)
+	all = append(all, hooks...)
 	if guards > 0 {
 		all = append(append(all, removed(guardHook, guards)...), command{verb: "-F", chain: guard}, command{verb: "-X", chain: guard})
 	}
@@ -124,19 +132,24 @@ func (n netfilter) seal(p *program, h *settings.Host) error {
 	if err != nil {
 		return err
 	}
-	for _, list := range [][]rule{rules, old} {
+	for _, list := range [][]rule{rules, old} { // of one kind, the other may have old ones
 		if !whole(list) {
 			continue
 		}
-		if err := p.run(command{verb: "-N", chain: seal(p.family, h, list)}); err != nil {
+		mark := command{verb: "-N", chain: seal(p.family, h, list)}
+		if err := p.run(mark); err != nil {
+			return err
+		}
+		s, err := n.look(p.family, h)
+		if err != nil || s.Stands() {
+			return err
+		}
+		mark.verb = "-X"
+		if err := p.run(mark); err != nil {
 			return err
 		}
 	}
-	s, err := n.look(p.family, h)
-	if err == nil && !s.Stands() {
-		err = fault.Temporary("%v: the rules do not stand after %s made them (somebody else changes them)", p.family, p.Path)
-	}
-	return err
+	return fault.Temporary("%v: the rules do not stand after %s made them (somebody else changes them)", p.family, p.Path)
 }
 
 // whole says whether packets of guests come to where forged ones are dropped.
