@@ -26,6 +26,7 @@ func (c *checker) checkHost() {
 	c.memory()
 	c.swappiness()
 	c.hardlinks()
+	c.firewall()
 	c.external()
 	c.neighbours()
 	c.radvd()
@@ -99,19 +100,8 @@ func (c *checker) external() {
 		return
 	}
 	c.host.ok("external", "%s, %v", e.Name, e.MAC)
-	c.reversePath()
 	c.proxyARP(e.Name)
 	c.forwarding(e.Name)
-}
-
-// reversePath: the kernel takes the larger of "all" and the interface's own, and
-// 2 is the looser check.
-func (c *checker) reversePath() {
-	if v, ok := sysctl("net/ipv4/conf/all/rp_filter"); ok && v == 2 {
-		c.host.warn("rp_filter", "net.ipv4.conf.all.rp_filter is 2, so a guest can send with addresses that are not its own (try: sysctl -w net.ipv4.conf.all.rp_filter=1)")
-		return
-	}
-	c.host.ok("rp_filter", "the TAPs' own is strict")
 }
 
 func (c *checker) proxyARP(external string) {

@@ -8,9 +8,12 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"uml/firewall"
 )
 
-// make makes and marks the TAP. Its other names can be refused by an old kernel,
+// make makes and marks the TAP, with the group that the firewall's rules know it
+// by. Its other names can be refused by an old kernel,
 // which then finds the TAP by its first name only.
 func (l *look) make() (steps []Step) {
 	tap, uid := l.m.TAP, l.m.User.UID
@@ -23,6 +26,10 @@ func (l *look) make() (steps []Step) {
 	if a := Alias(l.m); is.Alias != a {
 		steps = append(steps, onLink(fmt.Sprintf("ip link set dev %s alias %q", tap, a), tap,
 			func(c *conn, t netlink.Link) error { return c.LinkSetAlias(t, a) }))
+	}
+	if is.LinkGroup != firewall.Group {
+		steps = append(steps, onLink(fmt.Sprintf("ip link set dev %s group %d", tap, firewall.Group), tap,
+			func(c *conn, t netlink.Link) error { return c.LinkSetGroup(t, firewall.Group) }))
 	}
 	for _, n := range []string{machineName(l.m), userName(l.m)} {
 		if !is.has(n) {

@@ -23,6 +23,7 @@ type link struct {
 	Flags         uint32
 	State         uint8 // RFC 2863, as the kernel numbers it
 	PortState     uint8 // of a bridge's port
+	LinkGroup     uint32
 
 	TAP          bool
 	Owner, Group int // -1: none
@@ -99,6 +100,9 @@ func parseLink(b []byte) *link {
 	}
 	if v := attrs[unix.IFLA_OPERSTATE]; len(v) == 1 {
 		l.State = v[0]
+	}
+	if v := attrs[unix.IFLA_GROUP]; v != nil {
+		l.LinkGroup = number(v)
 	}
 	if v := attrs[unix.IFLA_MASTER]; v != nil {
 		l.Master = int(number(v))

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"uml/firewall"
 	"uml/settings"
 )
 
@@ -21,8 +22,9 @@ type State struct {
 	Routes    []netip.Prefix // ours to the TAP
 	Published []netip.Addr   // on External
 	OnLink    []netip.Addr   // of IPv6, that External's link looks for there: see onLink
-	Missing   []string       // commands that would give what is not there
-	Surplus   []string       // commands that would take away what should not be
+	Forged    []firewall.Source
+	Missing   []string // commands that would give what is not there
+	Surplus   []string // commands that would take away what should not be
 }
 
 // Look looks, changing nothing. What Up would refuse is its error.
@@ -74,10 +76,15 @@ func (l *look) complete(s *State) error {
 	steps, err := l.up()
 	for _, p := range steps {
 		if p.Takes {
-			s.Surplus = append(s.Surplus, p.Text)
+			s.Surplus = append(s.Surplus, p.short())
 		} else {
-			s.Missing = append(s.Missing, p.Text)
+			s.Missing = append(s.Missing, p.short())
 		}
+	}
+	if err == nil && s.Exists {
+		var all map[string][]firewall.Source
+		all, err = firewall.Forged()
+		s.Forged = all[s.TAP]
 	}
 	return err
 }
@@ -103,6 +110,9 @@ func (s *State) String() string {
 	}
 	for _, a := range s.Published {
 		fmt.Fprintf(&b, "published: %v on %s\n", a, s.External)
+	}
+	if len(s.Forged) > 0 {
+		fmt.Fprintf(&b, "forged, and dropped: %s\n", firewall.Summary(s.Forged))
 	}
 	for _, t := range s.Missing {
 		fmt.Fprintf(&b, "missing: %s\n", t)

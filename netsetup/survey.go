@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"uml/firewall"
 	"uml/settings"
 )
 
@@ -30,6 +31,7 @@ type Survey struct {
 	routes  []fact
 	ours    map[int]*owned  // by index
 	open    map[string]bool // aliases of which a process has the TAP or the beacon open
+	forged  map[string][]firewall.Source
 
 	steps []Step
 	taken []netip.Addr // unpublished by steps
@@ -85,7 +87,10 @@ func (s *Survey) find() (err error) {
 		}
 	}
 	s.decide(links)
-	return nil
+	if s.forged, err = firewall.Forged(); err != nil {
+		return err
+	}
+	return s.restoreRules()
 }
 
 // findExternal takes no tunnel for the network, though the default route may lead
@@ -168,7 +173,7 @@ func (s *Survey) States() (all []State) {
 		if !o.TAP {
 			continue
 		}
-		t := State{TAP: o.Name, Machine: MachineOf(o.Alias), Exists: true, Owner: o.link.Owner, Up: o.up(), Opened: o.opened(), Published: published[o]}
+		t := State{TAP: o.Name, Machine: MachineOf(o.Alias), Exists: true, Owner: o.link.Owner, Up: o.up(), Opened: o.opened(), Published: published[o], Forged: s.forged[o.Name]}
 		if s.ext != nil {
 			t.External = s.ext.Name
 		}

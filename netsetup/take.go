@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+
+	"uml/firewall"
 )
 
 // removeTAPs takes unfit TAPs away; their routes go with them.
@@ -19,8 +21,15 @@ func (l *look) removeTAPs() (steps []Step) {
 	return steps
 }
 
+// remove takes a TAP away, and then what was counted of its guest: the next of that
+// name may be another's.
 func remove(t *link) Step {
-	return Step{"ip link del dev " + t.Name, true, func(c *conn) error { return gone(c.LinkDel(t.attrs())) }}
+	return Step{"ip link del dev " + t.Name, true, func(c *conn) error {
+		if err := gone(c.LinkDel(t.attrs())); err != nil || !t.TAP {
+			return err
+		}
+		return firewall.Forget(t.Name)
+	}}
 }
 
 func unpublish(claims []claim, keep []netip.Addr) (steps []Step) {
@@ -73,8 +82,11 @@ func (l *look) down() ([]Step, error) {
 		return nil, err
 	}
 	steps := append(unpublish(claims, nil), l.putOut()...)
+	routes := wanted(l.m, l.h).routes
 	for _, t := range l.ours() {
 		steps = append(steps, remove(t.link))
+		routes = append(routes, t.routes...)
 	}
-	return steps, nil
+	lost, err := disown(routes)
+	return append(steps, lost...), err
 }

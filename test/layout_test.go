@@ -45,7 +45,8 @@ func TestLayout(t *testing.T) {
 		"program":  own("fault", "handle"),
 		"kernel":   append(own("program"), low...),
 		"jail":     low, // never netsetup
-		"netsetup": low, // never jail
+		"firewall": low,
+		"netsetup": append(own("firewall"), low...), // never jail
 		"radvd":    low,
 		"cmdline":  low,
 	} {
@@ -66,6 +67,7 @@ func TestLayout(t *testing.T) {
 }
 
 // No program of the suite starts a process, but for the child of the SKAS trial, and
+// iptables, by go-iptables (netsetup's TestStartsNone: not where the rules stand), and
 // radvd, which alone can judge its configuration.
 func TestStartsNoProcess(t *testing.T) {
 	t.Parallel()
