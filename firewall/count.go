@@ -45,7 +45,7 @@ func Forged() (map[string][]Source, error) {
 	defer n.Close()
 	all := map[string][]Source{}
 	for _, f := range families() {
-		some, err := n.sources(f)
+		some, err := n.elements(f, f.counts())
 		if err != nil {
 			return nil, fmt.Errorf("list ipset %s: %w", f.counts(), err)
 		}
@@ -78,8 +78,8 @@ func Forget(iface string) error {
 	return nil
 }
 
-func (n netfilter) sources(f family) (all []Source, err error) {
-	msgs, err := n.ipset(nl.IPSET_CMD_LIST, unix.NLM_F_DUMP, f, f.counts())
+func (n netfilter) elements(f family, set string) (all []Source, err error) {
+	msgs, err := n.ipset(nl.IPSET_CMD_LIST, unix.NLM_F_DUMP, f, set)
 	if none(err) {
 		return nil, nil
 	}

@@ -50,6 +50,29 @@ func Owned(all []netip.Prefix, made bool) (known, unknown []netip.Prefix, err er
 	return known, unknown, nil
 }
 
+// AllOwned are all prefixes that are known as guests'.
+func AllOwned() (all []netip.Prefix, err error) {
+	n, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	defer n.Close()
+	for _, f := range families() {
+		some, err := n.elements(f, f.own())
+		if err != nil {
+			return nil, fmt.Errorf("list ipset %s: %w", f.own(), err)
+		}
+		for _, e := range some {
+			bits := int(e.prefix)
+			if bits == 0 { // the kernel leaves a whole address's out
+				bits = e.Address.BitLen()
+			}
+			all = append(all, netip.PrefixFrom(e.Address, bits))
+		}
+	}
+	return all, nil
+}
+
 // OwnText is the command of ipset(8).
 func OwnText(verb string, p netip.Prefix) string {
 	return fmt.Sprintf("ipset -exist %s %s %v", verb, familyOf(p).own(), p)

@@ -24,16 +24,53 @@ func rules(h *settings.Host) ([]Step, error) {
 	}}}, nil
 }
 
-// restoreRules gives running guests' host back what a flush of its firewall took.
-func (s *Survey) restoreRules() error {
-	for _, o := range s.ours {
-		if o.TAP && s.inUse(o) {
-			steps, err := rules(s.h)
-			s.steps = append(s.steps, steps...)
-			return err
+// firewall gives the host of running guests back what a flush of its firewall took,
+// and makes known as guests' what is routed to them, and nothing else.
+func (s *Survey) firewall() error {
+	known, err := firewall.AllOwned()
+	if err != nil {
+		return err
+	}
+	routed := func(p netip.Prefix) bool {
+		return slices.ContainsFunc(s.routes, func(f fact) bool {
+			o := s.ours[f.index]
+			return f.to == p && o != nil && (!o.Gone || s.inUse(o))
+		})
+	}
+	for _, p := range known {
+		if !routed(p) {
+			s.steps = append(s.steps, Step{firewall.OwnText("del", p), true, func(*conn) error { return s.disown(p) }})
 		}
 	}
+	var back []Step
+	runs := false
+	for _, o := range s.sorted() {
+		if !o.TAP || !s.inUse(o) {
+			continue
+		}
+		runs = true
+		for _, f := range o.routes {
+			covers := func(p netip.Prefix) bool { return p.Contains(f.to.Addr()) && p.Bits() <= f.to.Bits() }
+			if !slices.ContainsFunc(known, covers) {
+				back = append(back, Step{firewall.OwnText("add", f.to), false, func(*conn) error { return firewall.Own(f.to) }})
+			}
+		}
+	}
+	if runs {
+		steps, err := rules(s.h)
+		s.steps = append(append(s.steps, steps...), back...)
+		return err
+	}
 	return nil
+}
+
+// disown looks again: a start makes its prefixes known before it routes them.
+func (s *Survey) disown(p netip.Prefix) error {
+	all, err := s.table(family(p.Addr()), 0)
+	if err != nil || slices.ContainsFunc(all, func(f fact) bool { return f.protocol == Protocol && f.to == p }) {
+		return err
+	}
+	return firewall.Disown(p)
 }
 
 // own are the steps that make the guest's addresses known as such, so that nobody

@@ -90,7 +90,7 @@ func (s *Survey) find() (err error) {
 	if s.forged, err = firewall.Forged(); err != nil {
 		return err
 	}
-	return s.restoreRules()
+	return s.firewall()
 }
 
 // findExternal takes no tunnel for the network, though the default route may lead
