@@ -12,11 +12,8 @@ import (
 
 // decide says what gc does: what no machine owns goes, and what running guests have
 // lost comes back.
-func (s *Survey) decide(links []*link) {
-	names := map[int]string{}
-	for _, l := range links {
-		names[l.Index] = l.Name
-	}
+func (s *Survey) decide() {
+	names := s.names
 	for _, f := range s.routes {
 		if o := s.ours[f.index]; o != nil {
 			o.routes = append(o.routes, f)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/firewall"
+	"uml/guard"
 	"uml/settings"
 )
 
@@ -30,6 +31,9 @@ type Survey struct {
 	routes  []fact
 	ours    map[int]*owned // by index
 	forged  map[string][]firewall.Source
+
+	names    map[int]string
+	filtered map[string]guard.Record // by TAP
 
 	steps []Step
 	taken []netip.Addr // unpublished by steps
@@ -75,12 +79,17 @@ func (s *Survey) find(owner func(string) Owner) (err error) {
 	if err != nil {
 		return err
 	}
+	s.names = map[int]string{}
 	for _, l := range links {
+		s.names[l.Index] = l.Name
 		if l.Kind == "tun" && marked(l) {
 			s.ours[l.Index] = &owned{link: l, Owner: owner(l.Alias)}
 		}
 	}
-	s.decide(links)
+	s.decide()
+	if err := s.filterSteps(links); err != nil {
+		return err
+	}
 	if s.forged, err = firewall.Forged(); err != nil {
 		return err
 	}
@@ -156,6 +165,10 @@ func (s *Survey) States() (all []State) {
 			continue
 		}
 		t := State{TAP: o.Name, Machine: MachineOf(o.Alias), Exists: true, Owner: o.link.Owner, Up: o.up(), Opened: o.opened(), Published: published[o], Forged: s.forged[o.Name]}
+		if t.Bridge = s.names[o.Master]; t.Bridge != "" && o.LinkGroup == guard.Group {
+			r := s.filtered[o.Name]
+			t.Filtered = &Filtered{Packets: r.Packets, Bytes: r.Bytes}
+		}
 		if s.ext != nil {
 			t.External = s.ext.Name
 		}
