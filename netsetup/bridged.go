@@ -33,9 +33,10 @@ func (l *look) bridge() (*link, error) {
 	return b, nil
 }
 
-// upBridged decides in this order: what routing had goes first; the filter knows
-// the guest before the TAP is in the group that is filtered, and that is before the
-// TAP is a port; it is up when it is all that it must be.
+// upBridged decides in this order: what routing had goes first; the filter stands
+// before the TAP is in its group, and until it knows the guest the TAP is shut; then
+// the TAP becomes a port, and is up when it is all that it must be. The filter knows
+// no guest whose TAP is not there: gc would take it for one that is gone.
 func (l *look) upBridged() ([]Step, error) {
 	bridge, err := l.bridge()
 	if err != nil {
@@ -53,9 +54,10 @@ func (l *look) upBridged() ([]Step, error) {
 		l.removeTAPs,
 		func() ([]Step, error) { return drop(l.tap, want{}), nil },
 		func() ([]Step, error) { return disown(l.tap.routes) },
-		l.admitSteps,
+		l.wholeSteps,
 		l.freeSteps,
 		func() ([]Step, error) { return l.make(), nil },
+		l.admitSteps,
 		func() ([]Step, error) { return switchSteps(portSwitches(l.m.TAP), l.tap.link == nil) },
 		func() ([]Step, error) { return l.address(), nil },
 		func() ([]Step, error) { return l.portSteps(bridge) },

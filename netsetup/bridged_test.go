@@ -18,8 +18,8 @@ import (
 )
 
 // What --dry-run prints of a bridged machine's first start, in the order in which
-// it is done: the filter stands before the TAP is in its group, that before it is a
-// port, and all before it is up.
+// it is done: the filter stands before the TAP is in its group and knows it before it
+// is a port, and all is before it is up.
 func TestBridgedPlan(t *testing.T) {
 	t.Parallel()
 	w := newBridge(t)
@@ -29,17 +29,17 @@ func TestBridgedPlan(t *testing.T) {
 	equal(t, "host after Plan", w.whole(t), before)
 	want := lines(
 		"nft table bridge uml: make its sets, chains and rules (it is not there)",
+		"ip tuntap add dev tap_bara mode tap user 1001",
+		`ip link set dev tap_bara alias "uml /machines/bara"`,
+		"ip link set dev tap_bara group 118",
+		"ip link property add dev tap_bara altname "+machineName(m),
+		"ip link property add dev tap_bara altname uml-uid-1001",
 		`nft '`+strings.Join([]string{
 			`add element bridge uml guests { "tap_bara" comment "addresses 3c2f" }`,
 			`add element bridge uml speaks { "tap_bara" . fe:fd:c0:00:02:14 . ip, "tap_bara" . fe:fd:c0:00:02:14 . arp, "tap_bara" . fe:fd:c0:00:02:14 . ip6 }`,
 			`add element bridge uml ip4 { "tap_bara" . 192.0.2.20 }`,
 			`add element bridge uml ip6 { "tap_bara" . 2001:db8::fcfd:c0ff:fe00:214, "tap_bara" . fe80::fcfd:c0ff:fe00:214 }`,
 		}, "; ")+`'`,
-		"ip tuntap add dev tap_bara mode tap user 1001",
-		`ip link set dev tap_bara alias "uml /machines/bara"`,
-		"ip link set dev tap_bara group 118",
-		"ip link property add dev tap_bara altname "+machineName(m),
-		"ip link property add dev tap_bara altname uml-uid-1001",
 		"sysctl -w net.ipv4.conf.tap_bara.forwarding=0",
 		"sysctl -w net.ipv4.conf.tap_bara.proxy_arp=0",
 		"sysctl -w net.ipv4.conf.tap_bara.rp_filter=1",

@@ -2,8 +2,6 @@ package netsetup
 
 import (
 	"fmt"
-	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -47,8 +45,20 @@ func (c *conn) guard() (*guard.Filter, error) {
 	return f, err
 }
 
-// admitSteps make the filter whole and let it know the guest. A guest that may use
-// any address has no need of it.
+// wholeSteps make the filter whole. A guest that may use any address has no need of
+// it.
+func (l *look) wholeSteps() ([]Step, error) {
+	if !l.m.Guarded() {
+		return nil, nil
+	}
+	f, err := l.guard()
+	if err != nil {
+		return nil, err
+	}
+	return wholeSteps(f)
+}
+
+// admitSteps let the filter know the guest.
 func (l *look) admitSteps() ([]Step, error) {
 	if !l.m.Guarded() {
 		return nil, nil
@@ -57,13 +67,9 @@ func (l *look) admitSteps() ([]Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	whole, err := wholeSteps(f)
-	if err != nil {
-		return nil, err
-	}
 	g := identity(l.m)
 	lacks, err := f.Lacks(g)
-	return append(whole, admitSteps(f, g, lacks)...), err
+	return admitSteps(f, g, lacks), err
 }
 
 func wholeSteps(f *guard.Filter) ([]Step, error) {
@@ -118,140 +124,7 @@ func (l *look) forgetSteps() (steps []Step, err error) {
 	return steps, nil
 }
 
-// Filtered is what the filter has of a guest.
-type Filtered struct {
-	Addresses []netip.Addr // the guest's, if it is whole
-	Packets   uint64       // dropped since its addresses were last set
-	Bytes     uint64
-}
-
-func (l *look) completeBridged(s *State) error {
-	t := l.tap.link
-	if t == nil {
-		return nil
-	}
-	if t.Master != 0 {
-		bridge, err := l.linkAt(t.Master)
-		if err != nil {
-			return err
-		}
-		if bridge != nil {
-			s.Bridge = bridge.Name
-		}
-	}
-	if t.LinkGroup != guard.Group {
-		return nil
-	}
-	f, err := l.guard()
-	if err != nil {
-		return err
-	}
-	r, err := f.Record(t.Name)
-	if err != nil || r == nil {
-		return err
-	}
-	g := identity(l.m)
-	s.Filtered = &Filtered{slices.Concat(g.IP4, g.IP6), r.Packets, r.Bytes}
-	return nil
-}
-
-// bridged are the lines of a guest on a bridge.
-func (s *State) bridged() string {
-	var b strings.Builder
-	if s.Bridge != "" {
-		fmt.Fprintf(&b, "bridged: on %s\n", s.Bridge)
-	}
-	if f := s.Filtered; f != nil {
-		for _, a := range f.Addresses {
-			fmt.Fprintf(&b, "own: %v\n", a)
-		}
-		fmt.Fprintf(&b, "dropped: %d packets, %d bytes, not from its own addresses\n", f.Packets, f.Bytes)
-	}
-	return b.String()
-}
-
-// filterSteps: the filter forgets what is no TAP of the host's any more, and gets back
-// what somebody else took from it (nft flush ruleset).
-func (g *Survey) filterSteps(links []*link) error {
-	f, err := g.guard()
-	if err != nil {
-		return nil // a kernel without it has nothing of ours
-	}
-	known, altered, err := f.Known()
-	if err != nil {
-		return err
-	}
-	g.filtered = known
-	if err := g.refill(f, altered); err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(known)) {
-		if !slices.ContainsFunc(links, func(l *link) bool { return l.Name == name && g.keeps(l) }) {
-			g.steps = append(g.steps, expelStep(f, name))
-		}
-	}
-	return nil
-}
-
-func (g *Survey) keeps(l *link) bool {
-	o := g.ours[l.Index]
-	return o == nil || !o.Gone || o.opened()
-}
-
-func (g *Survey) refill(f *guard.Filter, altered []string) error {
-	looked := false
-	for _, o := range g.sorted() {
-		if o.LinkGroup != guard.Group || o.Machine == nil || !o.Machine.Guarded() || o.Machine.TAP != o.Name {
-			continue
-		}
-		if !looked {
-			looked = true
-			steps, err := wholeSteps(f)
-			if err != nil {
-				return err
-			}
-			g.steps = append(g.steps, steps...)
-		}
-		if _, known := g.filtered[o.Name]; known && !slices.Contains(altered, o.Name) {
-			continue
-		}
-		id := identity(o.Machine)
-		lacks, err := f.Change(id)
-		if err != nil {
-			return err
-		}
-		g.steps = append(g.steps, admitSteps(f, id, lacks)...)
-	}
-	return nil
-}
-
 func expelStep(f *guard.Filter, tap string) Step {
 	return Step{fmt.Sprintf("nft delete element bridge %s guests { %q }, and all others of %s", guard.Table, tap, tap), true,
 		func(*conn) error { return f.Expel(tap) }}
-}
-
-// FilterTable is the table of nftables that holds bridged guests to their addresses.
-const FilterTable = guard.Table
-
-// A FilterState is what the filter is as a whole.
-type FilterState struct {
-	Amiss   string   // what of its rules is not as it must be; "" for nothing
-	Held    int      // TAPs that it knows
-	Altered []string // those whose elements are not what was last set
-}
-
-// LookFilter lists the whole of it, which no start does.
-func LookFilter() (*FilterState, error) {
-	f, err := guard.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	s := &FilterState{}
-	if s.Amiss, err = f.Amiss(); err != nil {
-		return nil, err
-	}
-	known, altered, err := f.Known()
-	s.Held, s.Altered = len(known), altered
-	return s, err
 }

@@ -34,6 +34,7 @@ type Survey struct {
 
 	names    map[int]string
 	filtered map[string]guard.Record // by TAP
+	altered  []string                // TAPs whose elements are not what was last set
 
 	steps []Step
 	taken []netip.Addr // unpublished by steps
@@ -73,6 +74,9 @@ func (s *Survey) find(owner func(string) Owner) (err error) {
 		return err
 	}
 	if err := s.findRoutes(); err != nil {
+		return err
+	}
+	if err := s.findFilter(); err != nil {
 		return err
 	}
 	links, err := s.links()
