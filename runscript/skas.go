@@ -52,7 +52,7 @@ func checkScope(text string) error {
 // trySysemu traces a child from its exec to its first system call, which it is
 // not let make. The child is this program again, any would do. Tracing belongs
 // to the thread.
-func trySysemu() error {
+func trySysemu() (err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{"trial"}, &syscall.ProcAttr{
@@ -62,7 +62,7 @@ func trySysemu() error {
 	if err != nil {
 		return fmt.Errorf("try SKAS: start a traced child: %w", err)
 	}
-	defer reap(pid)
+	defer func() { err = errors.Join(err, reap(pid)) }()
 	if err := awaitStop(pid); err != nil {
 		return err
 	}
@@ -93,11 +93,19 @@ func awaitStop(pid int) error {
 	}
 }
 
-func reap(pid int) {
-	unix.Kill(pid, unix.SIGKILL)
+// reap does not wait for a child that it could not kill: that one is stopped, and
+// ends with us.
+func reap(pid int) error {
+	err := unix.Kill(pid, unix.SIGKILL)
+	if errors.Is(err, unix.ESRCH) { // waited for already
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("try SKAS: end the child: %w", err)
+	}
 	for {
 		if _, err := unix.Wait4(pid, nil, 0, nil); !errors.Is(err, unix.EINTR) {
-			return
+			return nil
 		}
 	}
 }
