@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"uml/guard"
+	"uml/settings"
 )
 
 // filterSteps: the filter forgets what is no TAP of the host's any more, and gets back
@@ -50,7 +51,12 @@ func (s *Survey) forgetStep(tap string) Step {
 
 func (s *Survey) keeps(l *link) bool {
 	o := s.ours[l.Index]
-	return o == nil || !o.Gone || o.opened()
+	return o == nil || !o.Gone || s.inUse(o)
+}
+
+// bridged: such a guest needs nothing of the external interface.
+func (o *owned) bridged() bool {
+	return o.Machine != nil && o.Machine.Net.Kind == settings.Bridged
 }
 
 func (s *Survey) refill(f *guard.Filter) error {

@@ -33,7 +33,7 @@ func NetUp(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	s.announce(news)
+	s.announce(news).Leave()
 	if news.Made {
 		return s.cutOff()
 	}
