@@ -27,7 +27,7 @@ func rules(h *settings.Host) ([]Step, error) {
 // restoreRules gives running guests' host back what a flush of its firewall took.
 func (s *Survey) restoreRules() error {
 	for _, o := range s.ours {
-		if o.TAP && !o.bridged() && (s.inUse(o) || o.Locked) {
+		if o.TAP && !o.bridged() && s.inUse(o) {
 			steps, err := rules(s.h)
 			s.steps = append(s.steps, steps...)
 			return err
