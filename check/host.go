@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +29,7 @@ func (c *checker) checkHost() {
 	c.hardlinks()
 	c.firewall()
 	c.external()
+	c.filter()
 	c.neighbours()
 	c.radvd()
 	c.accounts()
@@ -102,6 +104,26 @@ func (c *checker) external() {
 	c.host.ok("external", "%s, %v", e.Name, e.MAC)
 	c.proxyARP(e.Name)
 	c.forwarding(e.Name)
+}
+
+// filter: each machine's own line says whether it is known to the filter; this one
+// is of the rules, and of elements that nobody's settings gave.
+func (c *checker) filter() {
+	guarded := slices.ContainsFunc(c.machines, func(m *machine) bool { return m.Machine != nil && m.Machine.Guarded() })
+	s, err := netsetup.LookFilter()
+	switch {
+	case !guarded && (err != nil || s.Held == 0):
+	case err != nil:
+		c.host.fail("filter", err)
+	case s.Amiss != "" && s.Held == 0:
+		c.host.ok("filter", "nft table bridge %s: none yet, the first bridged guest's start makes it", netsetup.FilterTable)
+	case s.Amiss != "":
+		c.host.fail("filter", fault.Permanent("nft table bridge %s: %s: bridged guests are not held to their addresses (try: uml-net up of one)", netsetup.FilterTable, s.Amiss))
+	case len(s.Altered) > 0:
+		c.host.fail("filter", fault.Permanent("nft table bridge %s: what it has of %s is not what was last set (try: uml-net down and up of the machine, or uml-net gc)", netsetup.FilterTable, few(s.Altered)))
+	default:
+		c.host.ok("filter", "nft table bridge %s: every rule stands as it was made, and holds %d TAPs", netsetup.FilterTable, s.Held)
+	}
 }
 
 func (c *checker) proxyARP(external string) {

@@ -14,11 +14,8 @@ import (
 // decide says what gc does: what no machine owns goes, and what running guests have
 // lost comes back. Machines change meanwhile, and no lock of theirs is held: so each
 // step looks again at what it depends on.
-func (s *Survey) decide(links []*link) {
-	names := map[int]string{}
-	for _, l := range links {
-		names[l.Index] = l.Name
-	}
+func (s *Survey) decide() {
+	names := s.names
 	for _, f := range s.routes {
 		if s.ours[f.index] != nil {
 			continue
@@ -48,7 +45,7 @@ func (s *Survey) remove(o *owned) error {
 	if err != nil || l == nil || l.Alias != o.Alias || l.opened() || !s.owner(o.Alias).Gone {
 		return err
 	}
-	return gone(s.LinkDel(l.attrs()))
+	return remove(l).do(s.conn)
 }
 
 // unpublish: an address is owned by the machine whose TAP its route leads to.
@@ -94,7 +91,7 @@ func (s *Survey) putBack() {
 	runs, six := false, false
 	var back []Step
 	for _, o := range s.sorted() {
-		if o.Machine == nil || !o.TAP || !s.inUse(o) {
+		if o.Machine == nil || !o.TAP || o.bridged() || !s.inUse(o) {
 			continue
 		}
 		runs = true

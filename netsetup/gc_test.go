@@ -51,8 +51,8 @@ func TestGarbage(t *testing.T) {
 	before := w.snapshot(t)
 	gone := machine("192.0.2.20/32", "192.0.2.32/30", "2001:db8:1::/64", "2001:db8:2::/56")
 	w.up(t, gone)
-	want := lines("ip neigh del proxy 192.0.2.20 dev eth0", "ip neigh del proxy 192.0.2.32 dev eth0", "ip neigh del proxy 192.0.2.33 dev eth0",
-		"ip neigh del proxy 192.0.2.34 dev eth0", "ip neigh del proxy 192.0.2.35 dev eth0", "ip link del dev tap_bara",
+	want := lines("ip link del dev tap_bara", "ip neigh del proxy 192.0.2.20 dev eth0", "ip neigh del proxy 192.0.2.32 dev eth0", "ip neigh del proxy 192.0.2.33 dev eth0",
+		"ip neigh del proxy 192.0.2.34 dev eth0", "ip neigh del proxy 192.0.2.35 dev eth0",
 		"ipset -exist del uml-own4 192.0.2.20/32", "ipset -exist del uml-own4 192.0.2.32/30",
 		"ipset -exist del uml-own6 2001:db8:1::/64", "ipset -exist del uml-own6 2001:db8:2::/56")
 	got := strings.Split(w.collect(t, host()), "\n")

@@ -39,8 +39,11 @@ func wanted(m *settings.Machine, h *settings.Host) (w want) {
 // use goes first; the TAP is made, marked and switched before it is up; a route is
 // there before it is published.
 func (l *look) up() ([]Step, error) {
-	if l.m.Net.Kind != settings.Routed {
+	switch l.m.Net.Kind {
+	case settings.None:
 		return l.down()
+	case settings.Bridged:
+		return l.upBridged()
 	}
 	if err := l.refused(); err != nil {
 		return nil, err
@@ -69,8 +72,18 @@ func (l *look) up() ([]Step, error) {
 	}
 	steps = append(steps, owned...)
 	steps = append(steps, unpublish(claims, w.publish)...)
-	steps = append(steps, l.removeTAPs()...)
+	unfit, err := l.removeTAPs()
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, unfit...)
 	steps = append(steps, drop(l.tap, w)...)
+	steps = append(steps, l.leaveBridge()...)
+	free, err := l.freeSteps()
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, free...)
 	steps = append(steps, lost...)
 	switches, err := l.switches(len(onLink) > 0)
 	if err != nil {
@@ -78,6 +91,7 @@ func (l *look) up() ([]Step, error) {
 	}
 	steps = append(steps, l.make()...)
 	steps = append(steps, switches...)
+	steps = append(steps, l.address()...)
 	steps = append(steps, l.raise()...)
 	steps = append(steps, l.give(w)...)
 	return append(steps, l.publishAll(w, claims)...), nil

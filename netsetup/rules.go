@@ -45,7 +45,7 @@ func (s *Survey) firewall() error {
 	var back []Step
 	runs := false
 	for _, o := range s.sorted() {
-		if !o.TAP || !s.inUse(o) {
+		if !o.TAP || o.bridged() || !s.inUse(o) {
 			continue
 		}
 		runs = true

@@ -21,10 +21,12 @@ type State struct {
 	External  string
 	Routes    []netip.Prefix // ours to the TAP
 	Published []netip.Addr   // on External
-	OnLink    []netip.Addr   // of IPv6, that External's link looks for there: see onLink
+	Bridge    string         // that the TAP is a port of
+	Filtered  *Filtered      // nil: no filter holds the guest
 	Forged    []firewall.Source
-	Missing   []string // commands that would give what is not there
-	Surplus   []string // commands that would take away what should not be
+	OnLink    []netip.Addr // of IPv6, that External's link looks for there: see onLink
+	Missing   []string     // commands that would give what is not there
+	Surplus   []string     // commands that would take away what should not be
 }
 
 // Look looks, changing nothing. What Up would refuse is its error.
@@ -58,6 +60,9 @@ func (l *look) state() (*State, error) {
 	}
 	if l.ext != nil {
 		s.External = l.ext.Name
+	}
+	if err := l.completeBridged(s); err != nil {
+		return nil, err
 	}
 	return s, l.complete(s)
 }
@@ -111,6 +116,7 @@ func (s *State) String() string {
 	for _, a := range s.Published {
 		fmt.Fprintf(&b, "published: %v on %s\n", a, s.External)
 	}
+	b.WriteString(s.bridged())
 	if len(s.Forged) > 0 {
 		fmt.Fprintf(&b, "forged, and dropped: %s\n", firewall.Summary(s.Forged))
 	}

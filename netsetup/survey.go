@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/firewall"
+	"uml/guard"
 	"uml/settings"
 )
 
@@ -32,6 +33,10 @@ type Survey struct {
 	ours    map[int]*owned  // by index
 	open    map[string]bool // aliases of which a process has the TAP or the beacon open
 	forged  map[string][]firewall.Source
+
+	names    map[int]string
+	filtered map[string]guard.Record // by TAP
+	altered  []string                // TAPs whose elements are not what was last set
 
 	steps []Step
 	taken []netip.Addr // unpublished by steps
@@ -71,11 +76,16 @@ func (s *Survey) find() (err error) {
 	if err := s.findRoutes(); err != nil {
 		return err
 	}
+	if err := s.findFilter(); err != nil {
+		return err
+	}
 	links, err := s.links()
 	if err != nil {
 		return err
 	}
+	s.names = map[int]string{}
 	for _, l := range links {
+		s.names[l.Index] = l.Name
 		if l.Kind == "tun" && marked(l) {
 			s.ours[l.Index] = &owned{link: l, Owner: s.owner(l.Alias)}
 			s.open[l.Alias] = s.open[l.Alias] || l.opened()
@@ -86,7 +96,10 @@ func (s *Survey) find() (err error) {
 			o.routes = append(o.routes, f)
 		}
 	}
-	s.decide(links)
+	s.decide()
+	if err := s.filterSteps(links); err != nil {
+		return err
+	}
 	if s.forged, err = firewall.Forged(); err != nil {
 		return err
 	}
@@ -174,6 +187,10 @@ func (s *Survey) States() (all []State) {
 			continue
 		}
 		t := State{TAP: o.Name, Machine: MachineOf(o.Alias), Exists: true, Owner: o.link.Owner, Up: o.up(), Opened: o.opened(), Published: published[o], Forged: s.forged[o.Name]}
+		if t.Bridge = s.names[o.Master]; t.Bridge != "" && o.LinkGroup == guard.Group {
+			r := s.filtered[o.Name]
+			t.Filtered = &Filtered{Packets: r.Packets, Bytes: r.Bytes}
+		}
 		if s.ext != nil {
 			t.External = s.ext.Name
 		}

@@ -218,7 +218,7 @@ func TestCheckBroken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m.Set("spoof", "yes")
+	m.Set("lock", "yes")
 	l.Must("ip", "link", "add", "tap_guest", "type", "veth", "peer", "name", "peer")
 	all := lines(t, l, fault.MustMend)
 	has(t, all, "settings", check.Fail, "this version cannot do that yet")

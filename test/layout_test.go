@@ -46,7 +46,8 @@ func TestLayout(t *testing.T) {
 		"kernel":   append(own("program"), low...),
 		"jail":     low, // never netsetup
 		"firewall": low,
-		"netsetup": append(own("firewall"), low...), // never jail
+		"guard":    own("fault"),
+		"netsetup": append(own("firewall", "guard"), low...), // never jail
 		"radvd":    low,
 		"cmdline":  low,
 	} {

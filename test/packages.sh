@@ -19,6 +19,7 @@ want arping arping
 want tcpdump tcpdump
 want procps ps
 want tree tree
+want radvd radvd
 want util-linux nsenter
 want socat socat
 want iperf3 iperf3

@@ -33,6 +33,12 @@ func eth(from, to net.HardwareAddr, kind layers.EthernetType) *layers.Ethernet {
 	return &layers.Ethernet{SrcMAC: from, DstMAC: to, EthernetType: kind}
 }
 
+// head is the same for what is put together by hand: a header alone would be packed
+// as a frame of 60 bytes, its payload behind the padding.
+func head(from, to net.HardwareAddr, kind layers.EthernetType) []byte {
+	return slices.Concat(to, from, []byte{byte(kind >> 8), byte(kind)})
+}
+
 func ip4(from, to netip.Addr, protocol layers.IPProtocol) *layers.IPv4 {
 	return &layers.IPv4{Version: 4, TTL: 64, Id: 7, Protocol: protocol, SrcIP: from.AsSlice(), DstIP: to.AsSlice()}
 }

@@ -26,7 +26,7 @@ func (s Scene) resolution() []row {
 		{"ARP probe for another guest's address", Bridged, false, s.arp(1, own, netip.IPv4Unspecified(), o.IP4, broadcast)},
 		{"ARP reply with 0.0.0.0", Bridged, false, s.arp(2, own, netip.IPv4Unspecified(), r.IP4, s.next())},
 		{"RARP reply", Both, false, func(mark []byte) []byte {
-			return slices.Concat(pack(eth(own, broadcast, 0x8035)), arpBody(4, own, o.IP4, r.IP4), mark)
+			return slices.Concat(head(own, broadcast, 0x8035), arpBody(4, own, o.IP4, r.IP4), mark)
 		}},
 	}
 }
@@ -34,7 +34,7 @@ func (s Scene) resolution() []row {
 // arp is the guest's frame; the mark is in its trailer.
 func (s Scene) arp(op byte, mac net.HardwareAddr, from, to netip.Addr, dst net.HardwareAddr) func([]byte) []byte {
 	return func(mark []byte) []byte {
-		return slices.Concat(pack(eth(s.Guest.MAC, dst, layers.EthernetTypeARP)), arpBody(op, mac, from, to), mark)
+		return slices.Concat(head(s.Guest.MAC, dst, layers.EthernetTypeARP), arpBody(op, mac, from, to), mark)
 	}
 }
 
@@ -99,7 +99,7 @@ func (s Scene) ethernet() (all []row) {
 		{"an experiment", 0x88b5, broadcast},
 	} {
 		all = append(all, row{x.name, Both, false, func(mark []byte) []byte {
-			return slices.Concat(pack(eth(g.MAC, x.dst, x.kind)), make([]byte, 30), mark)
+			return slices.Concat(head(g.MAC, x.dst, x.kind), make([]byte, 30), mark)
 		}})
 	}
 	from := func(mac net.HardwareAddr, up func([]byte) []byte, kind layers.EthernetType) func([]byte) []byte {
@@ -125,7 +125,7 @@ func (s Scene) ethernet() (all []row) {
 		row{"IPv4 from no hardware address", Bridged, false, from(make(net.HardwareAddr, 6), own4, v4)},
 		row{"IPv4 from a group's hardware address", Bridged, false, from(group, own4, v4)},
 		row{"ARP from another's hardware address", Bridged, false, func(mark []byte) []byte {
-			return slices.Concat(pack(eth(o.MAC, broadcast, ar)), arpBody(1, g.MAC, g.IP4, r.IP4), mark)
+			return slices.Concat(head(o.MAC, broadcast, ar), arpBody(1, g.MAC, g.IP4, r.IP4), mark)
 		}},
 	)
 }

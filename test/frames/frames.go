@@ -66,6 +66,8 @@ func Forgeries(s Scene) []Frame {
 	all = append(all, s.resolution()...)
 	all = append(all, s.ethernet()...)
 	all = append(all, s.routing()...)
+	all = append(all, s.onBridge()...)
+	all = append(all, s.exactly()...)
 	return s.build("forged", all)
 }
 

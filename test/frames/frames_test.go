@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/gopacket/gopacket"
@@ -46,6 +47,11 @@ func TestHonest(t *testing.T) {
 		}
 		if err, wrong := p.VerifyChecksums(); err == nil && len(wrong) > 0 {
 			t.Errorf("%s: %v", f.Name, wrong)
+		}
+	}
+	for _, f := range append(Forgeries(example(Bridged)), Honest(example(Bridged), 9000)...) {
+		if strings.HasPrefix(f.Name, "ARP") && f.Bytes[12] == 8 && f.Bytes[19] != 4 && !strings.Contains(f.Name, "no Ethernet") {
+			t.Errorf("%s: is no ARP: % x", f.Name, f.Bytes[:42])
 		}
 	}
 	few, all := len(Honest(example(Bridged), 1500)), len(Honest(example(Bridged), 9000))
