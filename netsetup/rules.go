@@ -31,17 +31,18 @@ func (s *Survey) firewall() error {
 	if err != nil {
 		return err
 	}
-	routed := func(p netip.Prefix) bool {
-		return slices.ContainsFunc(s.routes, func(f fact) bool {
-			o := s.ours[f.index]
-			return f.to == p && o != nil && (!o.Gone || s.inUse(o))
-		})
+	routed := map[netip.Prefix]bool{}
+	for _, o := range s.ours {
+		for _, f := range o.routes {
+			routed[f.to] = routed[f.to] || !o.Gone || s.inUse(o)
+		}
 	}
 	for _, p := range known {
-		if !routed(p) {
+		if !routed[p] {
 			s.steps = append(s.steps, Step{firewall.OwnText("del", p), true, func(*conn) error { return s.disown(p) }})
 		}
 	}
+	covered := covers(known)
 	var back []Step
 	runs := false
 	for _, o := range s.sorted() {
@@ -50,8 +51,7 @@ func (s *Survey) firewall() error {
 		}
 		runs = true
 		for _, f := range o.routes {
-			covers := func(p netip.Prefix) bool { return p.Contains(f.to.Addr()) && p.Bits() <= f.to.Bits() }
-			if !slices.ContainsFunc(known, covers) {
+			if !covered(f.to) {
 				back = append(back, Step{firewall.OwnText("add", f.to), false, func(*conn) error { return firewall.Own(f.to) }})
 			}
 		}
@@ -62,6 +62,24 @@ func (s *Survey) firewall() error {
 		return err
 	}
 	return nil
+}
+
+// covers says of a prefix whether one of the list holds it: of 10,000 too.
+func covers(all []netip.Prefix) func(netip.Prefix) bool {
+	there := map[netip.Prefix]bool{}
+	var sizes []int
+	for _, p := range all {
+		there[p] = true
+		if !slices.Contains(sizes, p.Bits()) {
+			sizes = append(sizes, p.Bits())
+		}
+	}
+	return func(p netip.Prefix) bool {
+		return slices.ContainsFunc(sizes, func(n int) bool {
+			around, err := p.Addr().Prefix(n)
+			return err == nil && n <= p.Bits() && there[around]
+		})
+	}
 }
 
 // disown looks again: a start makes its prefixes known before it routes them.
