@@ -266,11 +266,27 @@ func TestBridgedGarbage(t *testing.T) {
 	w.up(t, byHand)
 	w.host.sh("ip link del tap_other")
 	whole := w.whole(t)
-	w.in(t, "flush", func() error {
-		c, err := nftables.New()
-		c.FlushRuleset()
-		return errors.Join(err, c.Flush())
-	})
+	flush := func() {
+		w.in(t, "flush", func() error {
+			c, err := nftables.New()
+			c.FlushRuleset()
+			return errors.Join(err, c.Flush())
+		})
+	}
+	flush()
+	owner := func(alias string) Owner {
+		if alias == Alias(m) {
+			return Owner{Machine: m}
+		}
+		return Owner{Gone: true}
+	}
+	if did := w.survey(t, host(), owner, (*Survey).Rules); strings.Contains(did, "del ") || !strings.Contains(did, `"tap_bara" . 192.0.2.20`) || !strings.Contains(did, "iptables -t raw -I PREROUTING") {
+		t.Errorf("after a flush restore did\n%s", did)
+	}
+	if again := w.survey(t, host(), owner, (*Survey).Rules); again != "" {
+		t.Errorf("again restore does\n%s", again)
+	}
+	flush()
 	if did := w.collect(t, host(), Owner{Machine: m}); !strings.Contains(did, "make its sets, chains and rules (it is not there)") || !strings.Contains(did, `"tap_bara" . 192.0.2.20`) {
 		t.Errorf("after a flush gc did\n%s", did)
 	}

@@ -48,6 +48,9 @@ func TestCrowd(t *testing.T) {
 			w.host.do(func() {
 				g, err := TakeSurvey(host(), owner)
 				if err == nil {
+					err = g.Garbage()
+				}
+				if err == nil {
 					_, _, err = g.Collect(context.Background())
 					g.Close()
 				}

@@ -9,11 +9,44 @@ import (
 	"slices"
 
 	"uml/fault"
+	"uml/firewall"
 )
 
-// decide says what gc does: what no machine owns goes, and what running guests have
-// lost comes back. Machines change meanwhile, and no lock of theirs is held: so each
-// step looks again at what it depends on.
+// Garbage decides what gc does: what no machine owns goes, and what running guests
+// have lost comes back. Machines change meanwhile, and no lock of theirs is held: so
+// each step looks again at what it depends on.
+func (s *Survey) Garbage() error {
+	s.decide()
+	if err := s.filterSteps(); err != nil {
+		return err
+	}
+	known, err := firewall.AllOwned()
+	if err != nil {
+		return err
+	}
+	s.disownSteps(known)
+	back := s.ownSteps(known, s.inUse)
+	if !slices.ContainsFunc(s.sorted(), func(o *owned) bool { return o.TAP && !o.bridged() && s.inUse(o) }) {
+		return nil
+	}
+	return s.restore(back)
+}
+
+// Rules decides what gives back all that keeps guests from forging addresses, though
+// none of them runs: a firewall was loaded anew.
+func (s *Survey) Rules() error {
+	if s.filter != nil {
+		if err := s.refill(s.filter); err != nil {
+			return err
+		}
+	}
+	known, err := firewall.AllOwned()
+	if err != nil {
+		return err
+	}
+	return s.restore(s.ownSteps(known, func(o *owned) bool { return !o.Gone }))
+}
+
 func (s *Survey) decide() {
 	names := s.names
 	for _, f := range s.routes {

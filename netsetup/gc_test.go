@@ -27,12 +27,20 @@ func (w world) collect(t *testing.T, h *settings.Host, owners ...Owner) (did str
 
 func (w world) collectFor(t *testing.T, h *settings.Host, owner func(alias string) Owner) (did string) {
 	t.Helper()
-	w.in(t, "gc", func() error {
+	return w.survey(t, h, owner, (*Survey).Garbage)
+}
+
+func (w world) survey(t *testing.T, h *settings.Host, owner func(alias string) Owner, decide func(*Survey) error) (did string) {
+	t.Helper()
+	w.in(t, "survey", func() error {
 		g, err := TakeSurvey(h, owner)
 		if err != nil {
 			return err
 		}
 		defer g.Close()
+		if err := decide(g); err != nil {
+			return err
+		}
 		did = lines(append(g.Texts(), g.Notes...)...)
 		_, _, err = g.Collect(context.Background())
 		return err
@@ -89,6 +97,9 @@ func TestGarbageOwned(t *testing.T) {
 	whole := w.snapshot(t)
 	w.in(t, "gc", func() error {
 		g, err := TakeSurvey(host(), func(string) Owner { return Owner{} })
+		if err == nil {
+			err = g.Garbage()
+		}
 		if err == nil {
 			_, _, err = g.Collect(context.Background())
 			g.Close()
@@ -189,6 +200,7 @@ func TestGarbageMeanwhile(t *testing.T) {
 			is := c.at
 			var g *Survey
 			w.in(t, "look", func() (err error) { g, err = TakeSurvey(host(), func(string) Owner { return is }); return err })
+			w.in(t, "decide", func() error { return g.Garbage() })
 			defer g.Close()
 			is = c.later
 			w.in(t, "meanwhile", func() error { return c.meanwhile(t, w) })
@@ -251,6 +263,9 @@ func TestGarbageWhose(t *testing.T) {
 				return err
 			}
 			defer g.Close()
+			if err := g.Garbage(); err != nil {
+				return err
+			}
 			if text := lines(g.Texts()...); strings.Contains(text, "192.0.2.33") || !strings.Contains(text, "192.0.2.32") {
 				t.Errorf("gc would do\n%s", text)
 			}

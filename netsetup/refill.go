@@ -10,7 +10,7 @@ import (
 
 // filterSteps: the filter forgets what is no TAP of the host's any more, and gets back
 // what somebody else took from it (nft flush ruleset).
-func (s *Survey) filterSteps(links []*link) error {
+func (s *Survey) filterSteps() error {
 	if s.filter == nil {
 		return nil
 	}
@@ -18,7 +18,7 @@ func (s *Survey) filterSteps(links []*link) error {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.filtered)) {
-		if !slices.ContainsFunc(links, func(l *link) bool { return l.Name == name && s.keeps(l) }) {
+		if !slices.ContainsFunc(s.all, func(l *link) bool { return l.Name == name && s.keeps(l) }) {
 			s.steps = append(s.steps, s.forgetStep(name))
 		}
 	}

@@ -24,13 +24,15 @@ func rules(h *settings.Host) ([]Step, error) {
 	}}}, nil
 }
 
-// firewall gives the host of running guests back what a flush of its firewall took,
-// and makes known as guests' what is routed to them, and nothing else.
-func (s *Survey) firewall() error {
-	known, err := firewall.AllOwned()
-	if err != nil {
-		return err
-	}
+// restore makes the rules stand, and with them what makes guests' prefixes known.
+func (s *Survey) restore(own []Step) error {
+	steps, err := rules(s.h)
+	s.steps = append(append(s.steps, steps...), own...)
+	return err
+}
+
+// disownSteps: known as guests' is what is routed to them, and nothing else.
+func (s *Survey) disownSteps(known []netip.Prefix) {
 	routed := map[netip.Prefix]bool{}
 	for _, o := range s.ours {
 		for _, f := range o.routes {
@@ -42,26 +44,21 @@ func (s *Survey) firewall() error {
 			s.steps = append(s.steps, Step{firewall.OwnText("del", p), true, func(*conn) error { return s.disown(p) }})
 		}
 	}
+}
+
+func (s *Survey) ownSteps(known []netip.Prefix, of func(*owned) bool) (steps []Step) {
 	covered := covers(known)
-	var back []Step
-	runs := false
 	for _, o := range s.sorted() {
-		if !o.TAP || o.bridged() || !s.inUse(o) {
+		if !o.TAP || o.bridged() || !of(o) {
 			continue
 		}
-		runs = true
 		for _, f := range o.routes {
 			if !covered(f.to) {
-				back = append(back, Step{firewall.OwnText("add", f.to), false, func(*conn) error { return firewall.Own(f.to) }})
+				steps = append(steps, Step{firewall.OwnText("add", f.to), false, func(*conn) error { return firewall.Own(f.to) }})
 			}
 		}
 	}
-	if runs {
-		steps, err := rules(s.h)
-		s.steps = append(append(s.steps, steps...), back...)
-		return err
-	}
-	return nil
+	return steps
 }
 
 // covers says of a prefix whether one of the list holds it: of 10,000 too.

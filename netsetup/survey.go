@@ -35,6 +35,7 @@ type Survey struct {
 	forged  map[string][]firewall.Source
 
 	names    map[int]string
+	all      []*link
 	filtered map[string]guard.Record // by TAP
 	altered  []string                // TAPs whose elements are not what was last set
 
@@ -83,7 +84,7 @@ func (s *Survey) find() (err error) {
 	if err != nil {
 		return err
 	}
-	s.names = map[int]string{}
+	s.all, s.names = links, map[int]string{}
 	for _, l := range links {
 		s.names[l.Index] = l.Name
 		if l.Kind == "tun" && marked(l) {
@@ -96,14 +97,8 @@ func (s *Survey) find() (err error) {
 			o.routes = append(o.routes, f)
 		}
 	}
-	s.decide()
-	if err := s.filterSteps(links); err != nil {
-		return err
-	}
-	if s.forged, err = firewall.Forged(); err != nil {
-		return err
-	}
-	return s.firewall()
+	s.forged, err = firewall.Forged()
+	return err
 }
 
 // findExternal takes no tunnel for the network, though the default route may lead

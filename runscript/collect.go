@@ -20,6 +20,17 @@ import (
 // it did, or with DryRun would do: nothing if nothing was amiss, for cron. Marks
 // on the host say what is ours, so no list of machines is asked: Dir is of no matter.
 func NetCollect(ctx context.Context, o Options) error {
+	return o.collect(ctx, (*netsetup.Survey).Garbage)
+}
+
+// NetRestore makes all stand again that keeps guests from forging addresses, for all
+// machines, after somebody has loaded the host's firewall anew. It prints what
+// NetCollect prints.
+func NetRestore(ctx context.Context, o Options) error {
+	return o.collect(ctx, (*netsetup.Survey).Rules)
+}
+
+func (o Options) collect(ctx context.Context, decide func(*netsetup.Survey) error) error {
 	signals := catch(ctx)
 	defer signals.stop()
 	if os.Geteuid() != 0 {
@@ -38,6 +49,9 @@ func NetCollect(ctx context.Context, o Options) error {
 		return err
 	}
 	defer g.Close()
+	if err := decide(g); err != nil {
+		return err
+	}
 	for _, n := range g.Notes {
 		err = errors.Join(err, fault.Temporary("%s", n))
 	}

@@ -4,10 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"os"
 
-	"uml/fault"
-	"uml/firewall"
 	"uml/lock"
 	"uml/netsetup"
 	"uml/settings"
@@ -85,23 +82,6 @@ func NetShow(_ context.Context, o Options) error {
 	}
 	_, err = fmt.Fprint(o.Out, state)
 	return err
-}
-
-// NetRestore makes the firewall's rules stand, for all machines.
-func NetRestore(ctx context.Context, o Options) error {
-	signals := catch(ctx)
-	defer signals.stop()
-	if os.Geteuid() != 0 {
-		return fault.Permanent("only root can change the host's firewall")
-	}
-	h, err := settings.ReadHost(o.HostDir)
-	if err != nil {
-		return err
-	}
-	if o.DryRun {
-		return o.list(firewall.Plan(h))
-	}
-	return firewall.Restore(signals.ctx, h)
 }
 
 // NetShowAll prints what all machines have, read in one look.
