@@ -27,9 +27,12 @@ const maxFile = 64 << 20
 // find follows the links of a name, the last of which may lead to no file yet.
 func find(name string) (*file, error) {
 	for range 40 { // the kernel follows as many
-		dir, err := filepath.EvalSymlinks(filepath.Dir(name))
+		dir, err := realDir(filepath.Dir(name))
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 			return nil, fault.Permanent("%s: there is no such directory (see the host's setting radvd-conf)", filepath.Dir(name))
+		}
+		if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENAMETOOLONG) {
+			return nil, fault.Permanent("%w", err)
 		}
 		if err != nil {
 			return nil, err
@@ -49,6 +52,16 @@ func find(name string) (*file, error) {
 		name = to
 	}
 	return nil, fault.Permanent("%s: %w", name, unix.ELOOP)
+}
+
+// realDir is a directory's name without links.
+func realDir(name string) (string, error) {
+	dir, err := handle.OpenDir(name)
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	return dir.Real()
 }
 
 // read returns the text, "" if there is no file.

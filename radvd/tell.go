@@ -154,7 +154,18 @@ func (f *file) readBy(pid int) (bool, error) {
 	if err != nil || len(line) == 0 {
 		return false, err
 	}
-	reads, err := find(config(strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")))
+	name := config(strings.Split(strings.TrimRight(string(line), "\x00"), "\x00"))
+	if !filepath.IsAbs(name) {
+		cwd, err := os.Readlink(dir + "cwd")
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENAMETOOLONG) {
+			return false, nil // gone, or deeper than any file of ours
+		}
+		if err != nil {
+			return false, err
+		}
+		name = filepath.Join(cwd, name)
+	}
+	reads, err := find(name)
 	if fault.Code(err) == fault.MustMend {
 		return false, nil // no file that could be ours
 	}
