@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -93,9 +94,10 @@ func (f *file) read() (string, error) {
 	return string(text), err
 }
 
-// replace makes text the file, or with "" removes it, in one step: whoever looks
-// finds the old one or the new one whole, and so does a host that lost its power.
-// What a killed run left beside it is of no use to anybody.
+// replace makes text the file, or with "" removes it, unless it is no longer what
+// was read. It is done in one step: whoever looks finds the old one or the new one
+// whole, and so does a host that lost its power. What a killed run left beside it is
+// of no use to anybody.
 func (f *file) replace(text string) error {
 	dir, base := filepath.Split(f.name)
 	fresh := filepath.Join(dir, "."+base+".uml-net")
@@ -103,6 +105,9 @@ func (f *file) replace(text string) error {
 		return err
 	}
 	if text == "" {
+		if err := f.same(); err != nil {
+			return err
+		}
 		if err := os.Remove(f.name); err != nil {
 			return err
 		}
@@ -112,7 +117,11 @@ func (f *file) replace(text string) error {
 		os.Remove(fresh)
 		return fmt.Errorf("write %s: %w", f.name, err)
 	}
-	if err := os.Rename(fresh, f.name); err != nil {
+	err := f.same()
+	if err == nil {
+		err = os.Rename(fresh, f.name)
+	}
+	if err != nil {
 		os.Remove(fresh)
 		return err
 	}
@@ -138,6 +147,9 @@ func (f *file) write(name, text string) error {
 		return err
 	}
 	if _, err := io.WriteString(w, text); err != nil {
+		return err
+	}
+	if err := os.Chtimes(name, time.Time{}, time.Now().Add(-still)); err != nil {
 		return err
 	}
 	if err := w.Sync(); err != nil {

@@ -25,6 +25,9 @@ import (
 	"uml/settings"
 )
 
+// tryFor is how long a file that is edited again and again is compared anew.
+var tryFor = 20 * time.Second
+
 // Options are what the command line says.
 type Options struct {
 	Machines string // machines root
@@ -54,13 +57,22 @@ func Write(ctx context.Context, o Options) error {
 		return err
 	}
 	defer l.Close()
-	// The settings are read under the lock: of two that run at once the later one
-	// writes what it read later.
-	c, err := f.compare(o.Machines, time.Now())
-	if err != nil {
-		return err
+	for end := time.Now().Add(tryFor); ; {
+		// The settings are read under the lock: of two that run at once the later
+		// one writes what it read later.
+		c, err := f.compare(o.Machines, time.Now())
+		if err != nil {
+			return err
+		}
+		err = o.write(ctx, f, l, c)
+		if errors.Is(err, errEdited) {
+			if time.Now().Before(end) {
+				continue
+			}
+			err = fault.Temporary("%s: is being changed again and again, so nothing was written (try: fuser -v %s)", f.name, f.name)
+		}
+		return errors.Join(err, c.faults)
 	}
-	return errors.Join(o.write(ctx, f, l, c), c.faults)
 }
 
 func (o Options) print(ctx context.Context, f *file) error {
@@ -83,6 +95,11 @@ func (o Options) write(ctx context.Context, f *file, l *lock, c *comparison) err
 	owed, err := l.owed()
 	if err != nil || !owed && !c.differs() {
 		return err
+	}
+	if c.differs() {
+		if err := f.rest(ctx); err != nil {
+			return err
+		}
 	}
 	// Though it was good when it was written: radvd ends on one that is not.
 	if err := c.check(ctx); err != nil {
