@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -77,16 +78,19 @@ func Write(ctx context.Context, o Options) error {
 
 func (o Options) print(ctx context.Context, f *file) error {
 	c, err := f.compare(o.Machines, time.Now())
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	if c.differs() {
+		err = c.sift(ctx) // what radvd refuses can be looked at all the same
+	}
+	switch {
 	case !c.differs():
 	case c.want == "":
 		o.Say(fmt.Sprintf("%s would be removed", f.name))
 	default:
-		if _, err = io.WriteString(o.Out, c.want); err == nil {
-			err = c.check(ctx) // what radvd refuses can be looked at all the same
-		}
+		_, e := io.WriteString(o.Out, c.want)
+		err = errors.Join(err, e)
 	}
 	return errors.Join(err, c.faults)
 }
@@ -102,7 +106,7 @@ func (o Options) write(ctx context.Context, f *file, l *lock, c *comparison) err
 		}
 	}
 	// Though it was good when it was written: radvd ends on one that is not.
-	if err := c.check(ctx); err != nil {
+	if err := c.sift(ctx); err != nil || !owed && !c.differs() {
 		return err
 	}
 	if c.differs() {
@@ -129,10 +133,16 @@ func (o Options) write(ctx context.Context, f *file, l *lock, c *comparison) err
 
 // A comparison is what the file is, and what it should be.
 type comparison struct {
-	file       *file
+	file  *file
+	links []link
+	parts parted
+	taken map[string]bool // interfaces of the administrator's
+	now   time.Time
+
 	have, want string // "": no file
-	interfaces int    // that are advertised on
-	faults     error  // of single machines
+	sections   []section
+	interfaces int   // that are advertised on
+	faults     error // of single machines
 }
 
 func (c *comparison) differs() bool { return c.have != c.want }
@@ -170,11 +180,20 @@ func (f *file) compare(machines string, now time.Time) (*comparison, error) {
 	if err != nil {
 		return nil, fault.Permanent("%s: %w", f.name, err)
 	}
-	taken := interfaces(p.before + p.after)
-	sections, errs := next(p.sections, links, taken, now)
-	return &comparison{
-		file: f, have: have, want: p.with(sections),
-		interfaces: len(taken) + len(sections),
-		faults:     errors.Join(errs...),
-	}, nil
+	c := &comparison{file: f, have: have, links: links, parts: p, taken: interfaces(p.before + p.after), now: now}
+	c.make(nil)
+	return c, nil
+}
+
+// make makes what is wanted, with some machines refused.
+func (c *comparison) make(refused map[string]error) {
+	links := slices.Clone(c.links)
+	for i := range links {
+		if err := refused[links[i].machine]; err != nil {
+			links[i].err = err
+		}
+	}
+	sections, faults := next(c.parts.sections, links, c.taken, c.now)
+	c.sections, c.want, c.faults = sections, c.parts.with(sections), errors.Join(faults...)
+	c.interfaces = len(c.taken) + len(sections)
 }

@@ -32,6 +32,11 @@ func program() string {
 	return ""
 }
 
+// A refusal is what radvd says of a text that it does not take.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
 // check has radvd itself judge a text, by its standard input. Without radvd nothing
 // is checked.
 func check(ctx context.Context, name, text string) error {
@@ -50,7 +55,7 @@ func check(ctx context.Context, name, text string) error {
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Exited() {
 		words := strings.ReplaceAll(strings.TrimSpace(said.String()), stdin+":", "line ")
-		return fault.Permanent("%s: radvd refuses what would be written, so nothing was (see --dry-run): %s", name, strings.ReplaceAll(words, "\n", "; "))
+		return fault.Permanent("%s: radvd refuses what would be written, so nothing was (see --dry-run): %w", name, refusal(strings.ReplaceAll(words, "\n", "; ")))
 	}
 	if err != nil {
 		return fmt.Errorf("check %s: %s: %w", name, path, err)
