@@ -31,6 +31,7 @@ func (h *host) during(command string) {
 
 // What an administrator writes while a run is at work is not lost.
 func TestEdited(t *testing.T) {
+	set(t, &tryFor, 5*time.Minute)
 	set(t, &still, 50*time.Millisecond)
 	for _, c := range []struct{ name, was, edit, mine string }{
 		{"by rename", "# old\n", "mv new radvd.conf", "# new\n"},
@@ -94,6 +95,7 @@ func TestEditedAgainAndAgain(t *testing.T) {
 
 // An editor that empties the file before it writes it is waited for.
 func TestEmptied(t *testing.T) {
+	set(t, &tryFor, 10*time.Minute)
 	set(t, &still, 5*time.Minute)
 	h := newHost(t)
 	h.machine("a", one)
