@@ -202,6 +202,7 @@ func TestRelative(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := "/run/anyone" // of this test's own /run, where that user reaches it
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	own := dir + "/radvd"
 	if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(own, shell, 0o755)); err != nil {
 		t.Fatal(err)
