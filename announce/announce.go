@@ -57,6 +57,9 @@ func newVoice(on Interface, addrs []netip.Addr) (*voice, error) {
 		}
 	}
 	err := errors.Join(v.addARP(on, four), v.addNDP(on, six))
+	for _, fd := range v.fds { // a slow wire takes them one by one; each counts as some 800 bytes
+		err = errors.Join(err, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, 1024*len(v.messages)+1<<16))
+	}
 	if err != nil {
 		v.close()
 		return nil, err
@@ -169,13 +172,13 @@ func network(n uint16) uint16 {
 	return binary.NativeEndian.Uint16(b[:])
 }
 
-// once says all. What cannot be sent now, to a wire without carrier, is not sent.
-func (v *voice) once() error {
+// once says all. What cannot be said now is the error, the first of its kind.
+func (v *voice) once() (err error) {
 	for _, m := range v.messages {
 		_, _, e := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(m.fd), uintptr(unsafe.Pointer(&m.b[0])), uintptr(len(m.b)), 0, uintptr(m.to), m.size)
-		if e != 0 {
-			return e
+		if e != 0 && err == nil {
+			err = e
 		}
 	}
-	return nil
+	return err
 }

@@ -180,15 +180,22 @@ func TestHeeded(t *testing.T) {
 	}
 }
 
-// An interface that is down is an error, and no child.
-func TestDown(t *testing.T) {
-	on, _ := cable(t, "down")
-	exec.Command("ip", "link", "set", "downa", "down").Run()
-	if _, err := Say(on, []netip.Addr{four}); err == nil {
-		t.Error("no error")
+// What cannot be said now, on an interface that is down, is an error, and said later.
+func TestLater(t *testing.T) {
+	on, ear := cable(t, "late")
+	if out, err := exec.Command("ip", "link", "set", on.Name, "down").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	if left := announcers(); len(left) > 0 {
-		t.Errorf("%v are there", left)
+	r, err := Say(on, []netip.Addr{four})
+	if err == nil || r == nil {
+		t.Fatalf("%v, %v", r, err)
+	}
+	r.Leave()
+	if out, err := exec.Command("ip", "link", "set", on.Name, "up").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if heard := hear(t, ear, 3*time.Second); len(heard) != 2 {
+		t.Errorf("%d different announcements", len(heard))
 	}
 }
 

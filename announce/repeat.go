@@ -1,6 +1,7 @@
 package announce
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -22,7 +23,8 @@ type Repeater struct{ stop int }
 
 // Say announces the addresses, and leaves a child behind that does so twice more
 // and ends, whatever becomes of the caller: it may exec. The child holds nothing
-// of the caller's but two sockets, and its memory. Nil: nothing to say.
+// of the caller's but two sockets, and its memory. What could not be said at once is
+// an error, and said later all the same. Nil: nothing to say, or nobody to say it.
 func Say(on Interface, addrs []netip.Addr) (*Repeater, error) {
 	if len(addrs) == 0 {
 		return nil, nil
@@ -32,14 +34,21 @@ func Say(on Interface, addrs []netip.Addr) (*Repeater, error) {
 		return nil, fmt.Errorf("announce on %s: %w", on.Name, err)
 	}
 	defer v.close()
-	if err := v.once(); err != nil {
-		return nil, fmt.Errorf("announce on %s: %w", on.Name, err)
+	if err = v.once(); err != nil {
+		err = fmt.Errorf("announce on %s: %w", on.Name, err)
 	}
-	r, err := v.leave()
-	if err != nil {
-		return nil, fmt.Errorf("announce on %s again: %w", on.Name, err)
+	r, e := v.leave()
+	if e != nil {
+		err = errors.Join(err, fmt.Errorf("announce on %s again: %w", on.Name, e))
 	}
-	return r, nil
+	return r, err
+}
+
+// Leave lets the child go on without us.
+func (r *Repeater) Leave() {
+	if r != nil {
+		unix.Close(r.stop)
+	}
 }
 
 // Stop keeps the child from saying more: the addresses are given back.
@@ -50,8 +59,8 @@ func (r *Repeater) Stop() {
 	}
 }
 
-// leave forks twice, so that init is whom the child's end is told, and not the
-// guest kernel, which would keep it as a zombie.
+// leave forks twice, so that init is told of the child's end, or who else takes care
+// of orphans, and not the guest kernel, which would keep it as a zombie.
 func (v *voice) leave() (*Repeater, error) {
 	line, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -76,11 +85,15 @@ func (v *voice) leave() (*Repeater, error) {
 		return nil, e
 	}
 	var status unix.WaitStatus
-	for {
-		_, err := unix.Wait4(int(pid), &status, 0, nil)
-		if err != unix.EINTR {
-			break
-		}
+	for err = unix.EINTR; err == unix.EINTR; {
+		_, err = unix.Wait4(int(pid), &status, 0, nil)
+	}
+	if err == nil && status.ExitStatus() != 0 {
+		err = fmt.Errorf("fork: %w", unix.Errno(status.ExitStatus()))
+	}
+	if err != nil {
+		unix.Close(line[1])
+		return nil, err
 	}
 	return &Repeater{line[1]}, nil
 }
@@ -128,7 +141,7 @@ func fork(c *child) (pid uintptr, e unix.Errno) {
 		return pid, e
 	}
 	if pid, _, e = unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0); e != 0 || pid != 0 {
-		unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+		unix.RawSyscall(unix.SYS_EXIT_GROUP, uintptr(e), 0, 0)
 	}
 	// The locks, the log and the machine directory are nothing of ours.
 	for i := range c.keep {

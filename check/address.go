@@ -29,9 +29,16 @@ func (c *checker) addresses(ctx context.Context) {
 			m.warn("addresses", "not asked: a start is about to")
 		}
 	}
-	external, err := netsetup.External(c.h)
-	c.probe(ctx, external, err, down)
-	c.ping(ctx, external, up)
+	for _, s := range c.segments(down) {
+		c.probe(ctx, s.on, s.err, s.machines)
+	}
+	for _, s := range c.segments(up) {
+		if s.bridged {
+			c.askUp(ctx, s)
+		} else {
+			c.ping(ctx, s.on, s.machines)
+		}
+	}
 }
 
 func (c *checker) probe(ctx context.Context, external *netsetup.Interface, err error, down []*machine) {
@@ -124,7 +131,7 @@ func (c *checker) ping(ctx context.Context, external *netsetup.Interface, up []*
 	}
 	answered := pingAll(ctx, all, c.h.PingTimeout)
 	for _, m := range up {
-		judgeAnswers(m, answered, c.h.PingTimeout)
+		judgeAnswers(m, "a ping", answered, c.h.PingTimeout)
 	}
 }
 
@@ -151,7 +158,7 @@ func sourceOn(external *netsetup.Interface) string {
 
 // judgeAnswers: silence is no fault, since a guest's firewall may drop pings and
 // its user choose which of its addresses it has.
-func judgeAnswers(m *machine, answered map[netip.Addr]error, timeout fmt.Stringer) {
+func judgeAnswers(m *machine, how string, answered map[netip.Addr]error, timeout fmt.Stringer) {
 	var yes, no []netip.Addr
 	for _, a := range m.Addresses {
 		if answered[a] == nil {
@@ -161,13 +168,13 @@ func judgeAnswers(m *machine, answered map[netip.Addr]error, timeout fmt.Stringe
 		}
 	}
 	if len(yes) > 0 {
-		m.ok("addresses", "answer a ping: %s", few(yes))
+		m.ok("addresses", "answer %s: %s", how, few(yes))
 	}
 	for _, six := range []bool{false, true} {
 		silent := slices.DeleteFunc(slices.Clone(no), func(a netip.Addr) bool { return a.Is6() != six })
-		if len(silent) == 0 || six && slices.ContainsFunc(yes, netip.Addr.Is6) {
+		if len(silent) == 0 || six && m.Machine.Net.Kind == settings.Routed && slices.ContainsFunc(yes, netip.Addr.Is6) {
 			continue // a guest has one of the two addresses of its /64
 		}
-		m.warn("addresses", "%v to a ping within %v (guest not booted, address not set in it, or its firewall): %s", answered[silent[0]], timeout, few(silent))
+		m.warn("addresses", "%v to %s within %v (guest not booted, address not set in it, or its firewall): %s", answered[silent[0]], how, timeout, few(silent))
 	}
 }

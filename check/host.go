@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +27,9 @@ func (c *checker) checkHost() {
 	c.memory()
 	c.swappiness()
 	c.hardlinks()
+	c.firewall()
 	c.external()
+	c.filter()
 	c.neighbours()
 	c.radvd()
 	c.accounts()
@@ -99,19 +102,28 @@ func (c *checker) external() {
 		return
 	}
 	c.host.ok("external", "%s, %v", e.Name, e.MAC)
-	c.reversePath()
 	c.proxyARP(e.Name)
 	c.forwarding(e.Name)
 }
 
-// reversePath: the kernel takes the larger of "all" and the interface's own, and
-// 2 is the looser check.
-func (c *checker) reversePath() {
-	if v, ok := sysctl("net/ipv4/conf/all/rp_filter"); ok && v == 2 {
-		c.host.warn("rp_filter", "net.ipv4.conf.all.rp_filter is 2, so a guest can send with addresses that are not its own (try: sysctl -w net.ipv4.conf.all.rp_filter=1)")
-		return
+// filter: each machine's own line says whether it is known to the filter; this one
+// is of the rules, and of elements that nobody's settings gave.
+func (c *checker) filter() {
+	guarded := slices.ContainsFunc(c.machines, func(m *machine) bool { return m.Machine != nil && m.Machine.Guarded() })
+	s, err := netsetup.LookFilter()
+	switch {
+	case !guarded && (err != nil || s.Held == 0):
+	case err != nil:
+		c.host.fail("filter", err)
+	case s.Amiss != "" && s.Held == 0:
+		c.host.ok("filter", "nft table bridge %s: none yet, the first bridged guest's start makes it", netsetup.FilterTable)
+	case s.Amiss != "":
+		c.host.fail("filter", fault.Permanent("nft table bridge %s: %s: bridged guests are not held to their addresses (try: uml-net up of one)", netsetup.FilterTable, s.Amiss))
+	case len(s.Altered) > 0:
+		c.host.fail("filter", fault.Permanent("nft table bridge %s: what it has of %s is not what was last set (try: uml-net down and up of the machine, or uml-net gc)", netsetup.FilterTable, few(s.Altered)))
+	default:
+		c.host.ok("filter", "nft table bridge %s: every rule stands as it was made, and holds %d TAPs", netsetup.FilterTable, s.Held)
 	}
-	c.host.ok("rp_filter", "the TAPs' own is strict")
 }
 
 func (c *checker) proxyARP(external string) {

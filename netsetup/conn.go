@@ -11,6 +11,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"uml/guard"
 	"uml/settings"
 )
 
@@ -18,7 +19,8 @@ import (
 // library's, and one for the requests that it lacks.
 type conn struct {
 	*netlink.Handle
-	own map[int]*nl.SocketHandle
+	own    map[int]*nl.SocketHandle
+	filter *guard.Filter // nil until it is looked at
 }
 
 // dial opens both, ours with strict checking: only then does the kernel (4.20)
@@ -34,7 +36,7 @@ func dial() (*conn, error) {
 		h.Close()
 		return nil, err
 	}
-	c := &conn{h, map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}
+	c := &conn{Handle: h, own: map[int]*nl.SocketHandle{unix.NETLINK_ROUTE: {Socket: s}}}
 	// An older kernel answers more than was asked; all answers are filtered here too.
 	_ = unix.SetsockoptInt(s.GetFd(), unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
 	return c, nil
@@ -43,6 +45,9 @@ func dial() (*conn, error) {
 func (c *conn) Close() {
 	c.Handle.Close()
 	c.own[unix.NETLINK_ROUTE].Close()
+	if c.filter != nil {
+		c.filter.Close()
+	}
 }
 
 func (c *conn) request(kind uint16, flags uint16, parts ...nl.NetlinkRequestData) ([][]byte, error) {

@@ -48,7 +48,7 @@ func TestCrowd(t *testing.T) {
 			w.host.do(func() {
 				g, err := TakeSurvey(host(), owner)
 				if err == nil {
-					_, err = g.Collect(context.Background())
+					_, _, err = g.Collect(context.Background())
 					g.Close()
 				}
 				if err != nil {

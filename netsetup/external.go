@@ -31,7 +31,7 @@ func External(h *settings.Host) (*Interface, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := c.sees(l); err != nil {
+	if err := c.sees("external interface", l); err != nil {
 		return nil, err
 	}
 	return &Interface{l.Name, l.Index, l.MAC}, nil
@@ -113,14 +113,15 @@ const (
 	stateUnknown = 0
 )
 
-// sees says why silence on the interface would prove nothing.
-func (c *conn) sees(l *link) error {
+// sees says why silence on the interface, which is the host's what, would prove
+// nothing.
+func (c *conn) sees(what string, l *link) error {
 	silence := func(why string) error {
-		return fault.Temporary("external interface %s: its silence proves nothing", l.Name+why)
+		return fault.Temporary("%s %s: its silence proves nothing", what, l.Name+why)
 	}
 	switch {
 	case !l.up():
-		return fault.Temporary("external interface %s is down: its silence proves nothing (ip link set dev %s up)", l.Name, l.Name)
+		return fault.Temporary("%s %s is down: its silence proves nothing (ip link set dev %s up)", what, l.Name, l.Name)
 	case l.Flags&unix.IFF_LOWER_UP == 0:
 		return silence(" has no carrier")
 	case l.Flags&running == 0:
@@ -141,5 +142,5 @@ func (c *conn) sees(l *link) error {
 	if err != nil || lower == nil {
 		return err
 	}
-	return c.sees(lower)
+	return c.sees(what, lower)
 }

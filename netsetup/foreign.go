@@ -17,7 +17,7 @@ import (
 // address. It asks the kernel once for each, so a conflict that the routes do not
 // show is found by comparing all machines' settings only.
 func Foreign(m *settings.Machine, h *settings.Host) error {
-	if m.Net.Kind != settings.Routed {
+	if m.Net.Kind == settings.None {
 		return nil
 	}
 	l, err := lookAt(m, h)
@@ -29,8 +29,11 @@ func Foreign(m *settings.Machine, h *settings.Host) error {
 }
 
 func (l *look) foreigns() error {
-	if l.m.Net.Kind != settings.Routed {
+	switch l.m.Net.Kind {
+	case settings.None:
 		return nil
+	case settings.Bridged:
+		return l.foreignsBridged()
 	}
 	routers, err := l.routers()
 	errs := []error{err, l.refusedTAP(), l.withoutIPv6(), l.foreignMAC()}

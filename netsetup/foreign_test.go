@@ -238,6 +238,7 @@ func TestLook(t *testing.T) {
 		"missing: ip neigh replace proxy 192.0.2.20 dev eth0 protocol 117",
 		"too much: ip neigh del proxy 192.0.2.21 dev eth0",
 		"too much: ip route del 192.0.2.21/32 dev tap_bara proto 117",
+		"too much: ipset -exist del uml-own4 192.0.2.21/32",
 		""))
 }
 

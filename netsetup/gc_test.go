@@ -2,9 +2,13 @@ package netsetup
 
 import (
 	"context"
+	"errors"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
+	"uml/firewall"
 	"uml/settings"
 )
 
@@ -30,7 +34,7 @@ func (w world) collectFor(t *testing.T, h *settings.Host, owner func(alias strin
 		}
 		defer g.Close()
 		did = lines(append(g.Texts(), g.Notes...)...)
-		_, err = g.Collect(context.Background())
+		_, _, err = g.Collect(context.Background())
 		return err
 	})
 	return did
@@ -47,10 +51,14 @@ func TestGarbage(t *testing.T) {
 	before := w.snapshot(t)
 	gone := machine("192.0.2.20/32", "192.0.2.32/30", "2001:db8:1::/64", "2001:db8:2::/56")
 	w.up(t, gone)
-	want := lines("ip neigh del proxy 192.0.2.20 dev eth0", "ip neigh del proxy 192.0.2.32 dev eth0", "ip neigh del proxy 192.0.2.33 dev eth0",
-		"ip neigh del proxy 192.0.2.34 dev eth0", "ip neigh del proxy 192.0.2.35 dev eth0", "ip link del dev tap_bara")
+	want := lines("ip link del dev tap_bara", "ip neigh del proxy 192.0.2.20 dev eth0", "ip neigh del proxy 192.0.2.32 dev eth0", "ip neigh del proxy 192.0.2.33 dev eth0",
+		"ip neigh del proxy 192.0.2.34 dev eth0", "ip neigh del proxy 192.0.2.35 dev eth0",
+		"ipset -exist del uml-own4 192.0.2.20/32", "ipset -exist del uml-own4 192.0.2.32/30",
+		"ipset -exist del uml-own6 2001:db8:1::/64", "ipset -exist del uml-own6 2001:db8:2::/56")
 	got := strings.Split(w.collect(t, host()), "\n")
-	if len(got) != 6 || got[5] != "ip link del dev tap_bara" || len(want) != len(lines(got...)) {
+	link := slices.Index(got, "ip link del dev tap_bara")
+	slices.Sort(got) // the kernel's lists are in no order
+	if link != 5 || lines(got...) != want {
 		t.Errorf("gc did\n%s\nand not\n%s", lines(got...), want)
 	}
 	equal(t, "host", w.snapshot(t), before)
@@ -82,7 +90,7 @@ func TestGarbageOwned(t *testing.T) {
 	w.in(t, "gc", func() error {
 		g, err := TakeSurvey(host(), func(string) Owner { return Owner{} })
 		if err == nil {
-			_, err = g.Collect(context.Background())
+			_, _, err = g.Collect(context.Background())
 			g.Close()
 		}
 		return err
@@ -91,7 +99,7 @@ func TestGarbageOwned(t *testing.T) {
 	// A guest that runs though its directory is gone is not cut off.
 	g := w.guest(t, m.TAP)
 	g.sh(paperGuest)
-	if did := w.collect(t, host()); !strings.Contains(did, "is open, though there is no such machine") {
+	if did := w.collect(t, host()); !strings.Contains(did, "is in use, though there is no such machine") {
 		t.Errorf("gc says %q", did)
 	}
 	ping(t, w.other, "192.0.2.20")
@@ -116,19 +124,158 @@ func TestGarbagePutsBack(t *testing.T) {
 	if did := w.collect(t, host(), Owner{Machine: m}); did != "" {
 		t.Errorf("for a guest that is down gc did\n%s", did)
 	}
+	if did := w.collect(t, host(), Owner{Machine: m, Locked: true}); did != "" {
+		t.Errorf("for a start that has asked nobody yet gc did\n%s", did)
+	}
+	w.host.sh("echo 0 >/proc/sys/net/ipv4/conf/eth0/forwarding")
+	kernel := openTAP(t, w.host, m.TAP)
 	did := w.collect(t, host(), Owner{Machine: m, Locked: true})
-	if strings.Count(did, "ip neigh replace proxy") != 3 || !strings.Contains(did, "# announce on eth0: 192.0.2.20 2001:db8:501:1::2") {
+	if !strings.HasPrefix(did, "sysctl -w net.ipv4.conf.eth0.forwarding=1\n") || strings.Count(did, "ip neigh replace proxy") != 3 || !strings.Contains(did, "# announce on eth0: 192.0.2.20 2001:db8:501:1::2") {
 		t.Errorf("for a guest that runs gc did\n%s", did)
 	}
-	equal(t, "host", w.snapshot(t), whole)
+	kernel.Close()
+	eventually(t, "without carrier", func() (bool, string) { now := w.snapshot(t); return now == whole, now })
 	did = w.collect(t, host(), Owner{Machine: m})
 	if strings.Count(did, "\n") != 1 || !strings.Contains(did, "ip neigh del proxy 2001:db8:501:1::2 dev eth0") {
 		t.Errorf("for a guest that has ended gc did\n%s", did)
 	}
 	// What was published on an interface that is external no more goes, and comes.
 	w.host.sh("ip link add eth1 type veth peer name peer1; ip link set eth1 up; ip link set peer1 up")
+	kernel = openTAP(t, w.host, m.TAP)
+	defer kernel.Close()
 	did = w.collect(t, &settings.Host{External: "eth1", Publish: true}, Owner{Machine: m, Locked: true})
 	if !strings.Contains(did, "ip neigh del proxy 192.0.2.20 dev eth0") || !strings.Contains(did, "ip neigh replace proxy 192.0.2.20 dev eth1") {
 		t.Errorf("with another external interface gc did\n%s", did)
+	}
+}
+
+// Between its look and its work gc holds no lock: what has changed meanwhile counts.
+func TestGarbageMeanwhile(t *testing.T) {
+	t.Parallel()
+	m := machine("192.0.2.20/32", "2001:db8:501:1::/64")
+	flap := func(w world) {
+		w.host.sh("ip link set eth0 down; ip link set eth0 up; ip -6 addr replace 2001:db8:500::1/40 dev eth0 nodad; ip route replace default via 192.0.2.254")
+	}
+	there, gone := Owner{Machine: m, Locked: true}, Owner{Gone: true}
+	for _, c := range []struct {
+		name      string
+		before    func(*testing.T, world)
+		at, later Owner // at the look, and at the work
+		meanwhile func(*testing.T, world) error
+		left      string // TAPs and published addresses
+	}{
+		{"the guest ends, and its network goes", func(t *testing.T, w world) { flap(w) }, there, there,
+			func(*testing.T, world) error { return Down(m, host()) }, ""},
+		{"a start takes its claims back and makes them again", func(*testing.T, world) {}, Owner{Machine: m}, there,
+			func(*testing.T, world) error {
+				return errors.Join(Release(m, host()), up(context.Background(), m, host()))
+			},
+			"192.0.2.20 2001:db8:501:1::2 2001:db8:501:1:fcfd:c0ff:fe00:214 tap_bara"},
+		{"a directory comes back", func(*testing.T, world) {}, gone, there,
+			func(*testing.T, world) error { return nil }, "192.0.2.20 2001:db8:501:1::2 2001:db8:501:1:fcfd:c0ff:fe00:214 tap_bara"},
+		{"a guest opens a TAP of a machine that is gone", func(*testing.T, world) {}, gone, gone,
+			func(t *testing.T, w world) error { w.guest(t, m.TAP); return nil }, "192.0.2.20 2001:db8:501:1::2 2001:db8:501:1:fcfd:c0ff:fe00:214 tap_bara"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.host.sh("ip -6 addr add 2001:db8:500::1/40 dev eth0 nodad")
+			w.up(t, m)
+			if c.at.Locked {
+				kernel := openTAP(t, w.host, m.TAP)
+				defer kernel.Close()
+			}
+			c.before(t, w)
+			is := c.at
+			var g *Survey
+			w.in(t, "look", func() (err error) { g, err = TakeSurvey(host(), func(string) Owner { return is }); return err })
+			defer g.Close()
+			is = c.later
+			w.in(t, "meanwhile", func() error { return c.meanwhile(t, w) })
+			w.in(t, "gc", func() error {
+				_, news, err := g.Collect(context.Background())
+				if len(news.Addresses) > 0 {
+					t.Errorf("announced are %v", news.Addresses)
+				}
+				return err
+			})
+			got := w.host.sh("ip neigh show proxy | cut -d' ' -f1 | sort; ip -o link show type tun | cut -d: -f2")
+			if got := strings.Join(strings.Fields(got), " "); got != c.left {
+				t.Errorf("there is %q, want %q", got, c.left)
+			}
+		})
+	}
+}
+
+// A kernel that boots has only the beacon open. Its machine's directory cannot be
+// seen for a moment: nothing of it is taken.
+func TestGarbageBooting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine("192.0.2.20/32", "2001:db8:1::/64")
+	w.up(t, m)
+	w.in(t, "Hold", func() error {
+		f, err := Hold(m, host())
+		if err == nil {
+			t.Cleanup(func() { f.Close() })
+		}
+		return err
+	})
+	whole := w.snapshot(t)
+	if did := w.collect(t, host()); strings.Contains(did, "del") || strings.Count(did, "is in use, though there is no such machine") != 2 {
+		t.Errorf("gc did\n%s", did)
+	}
+	equal(t, "host", w.snapshot(t), whole)
+}
+
+// Of two machines the one with the longer prefix owns an address. A default route
+// through a tunnel makes that no external interface.
+func TestGarbageWhose(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	old, m := numbered(7), machine("192.0.2.33/32")
+	old.IP4, old.IP6 = []netip.Prefix{netip.MustParsePrefix("192.0.2.32/29")}, nil
+	w.up(t, old)
+	w.up(t, m)
+	kernel := openTAP(t, w.host, m.TAP)
+	defer kernel.Close()
+	for range 10 {
+		w.in(t, "look", func() error {
+			g, err := TakeSurvey(host(), func(alias string) Owner {
+				if alias == Alias(m) {
+					return Owner{Machine: m, Locked: true}
+				}
+				return Owner{Gone: true}
+			})
+			if err != nil {
+				return err
+			}
+			defer g.Close()
+			if text := lines(g.Texts()...); strings.Contains(text, "192.0.2.33") || !strings.Contains(text, "192.0.2.32") {
+				t.Errorf("gc would do\n%s", text)
+			}
+			return nil
+		})
+	}
+	w.host.sh("ip tuntap add vpn0 mode tun; ip link set vpn0 up; ip route add 0.0.0.0/1 dev vpn0; ip route add 128.0.0.0/1 dev vpn0")
+	if did := w.collect(t, host(), Owner{Machine: m, Locked: true}, Owner{Machine: old}); did != "" {
+		t.Errorf("beside a tunnel gc did\n%s", did)
+	}
+}
+
+// The sets of the firewall hold what is routed to guests, and nothing else.
+func TestGarbageOwn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine("192.0.2.20/32", "2001:db8:1::/64")
+	w.up(t, m)
+	kernel := openTAP(t, w.host, m.TAP)
+	defer kernel.Close()
+	stale, lost := netip.MustParsePrefix("192.0.2.99/32"), m.IP6[0]
+	w.in(t, "change the sets", func() error { return errors.Join(firewall.Own(stale), firewall.Disown(lost)) })
+	did := w.collect(t, host(), Owner{Machine: m})
+	equal(t, "what gc did", did, lines("ipset -exist del uml-own4 192.0.2.99/32", "ipset -exist add uml-own6 2001:db8:1::/64"))
+	if again := w.collect(t, host(), Owner{Machine: m}); again != "" {
+		t.Errorf("again gc does\n%s", again)
 	}
 }

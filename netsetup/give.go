@@ -10,8 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// make makes and marks the TAP. Its other names can be refused by an old kernel,
-// which then finds the TAP by its first name only.
+// make makes and marks the TAP, with the group that the rules know it by. Its other
+// names can be refused by an old kernel, which then finds the TAP by its first name
+// only.
 func (l *look) make() (steps []Step) {
 	tap, uid := l.m.TAP, l.m.User.UID
 	is := l.tap.link
@@ -23,6 +24,10 @@ func (l *look) make() (steps []Step) {
 	if a := Alias(l.m); is.Alias != a {
 		steps = append(steps, onLink(fmt.Sprintf("ip link set dev %s alias %q", tap, a), tap,
 			func(c *conn, t netlink.Link) error { return c.LinkSetAlias(t, a) }))
+	}
+	if to := group(l.m); is.LinkGroup != to {
+		steps = append(steps, onLink(fmt.Sprintf("ip link set dev %s group %d", tap, to), tap,
+			func(c *conn, t netlink.Link) error { return c.LinkSetGroup(t, int(to)) }))
 	}
 	for _, n := range []string{machineName(l.m), userName(l.m)} {
 		if !is.has(n) {
@@ -82,18 +87,22 @@ func switchSteps(list []sysctl, fresh bool) (steps []Step, err error) {
 	return steps, nil
 }
 
-func (l *look) raise() (steps []Step) {
+func (l *look) address() []Step {
 	tap, mac := l.m.TAP, l.m.HostMAC()
-	is := l.tap.link
-	if is == nil || is.MAC.String() != mac.String() {
-		steps = append(steps, onLink(fmt.Sprintf("ip link set dev %s address %v", tap, mac), tap,
-			func(c *conn, t netlink.Link) error { return c.LinkSetHardwareAddr(t, mac) }))
+	if is := l.tap.link; is != nil && is.MAC.String() == mac.String() {
+		return nil
 	}
-	if is == nil || !is.up() {
-		steps = append(steps, onLink(fmt.Sprintf("ip link set dev %s up", tap), tap,
-			func(c *conn, t netlink.Link) error { return c.LinkSetUp(t) }))
+	return []Step{onLink(fmt.Sprintf("ip link set dev %s address %v", tap, mac), tap,
+		func(c *conn, t netlink.Link) error { return c.LinkSetHardwareAddr(t, mac) })}
+}
+
+func (l *look) raise() []Step {
+	tap := l.m.TAP
+	if is := l.tap.link; is != nil && is.up() {
+		return nil
 	}
-	return steps
+	return []Step{onLink(fmt.Sprintf("ip link set dev %s up", tap), tap,
+		func(c *conn, t netlink.Link) error { return c.LinkSetUp(t) })}
 }
 
 // give puts the addresses and routes on the TAP. The host's own ::1 makes no route

@@ -23,6 +23,9 @@ type link struct {
 	Flags         uint32
 	State         uint8 // RFC 2863, as the kernel numbers it
 	PortState     uint8 // of a bridge's port
+	MTU           int
+	LinkGroup     uint32            // ip link set group
+	Port          map[uint16][]byte // IFLA_BRPORT_*, of a bridge's port
 
 	TAP          bool
 	Owner, Group int // -1: none
@@ -97,6 +100,12 @@ func parseLink(b []byte) *link {
 		MAC:   attrs[unix.IFLA_ADDRESS],
 		Kind:  text(info[nl.IFLA_INFO_KIND]),
 	}
+	if v := attrs[unix.IFLA_MTU]; v != nil {
+		l.MTU = int(number(v))
+	}
+	if v := attrs[unix.IFLA_GROUP]; v != nil {
+		l.LinkGroup = number(v)
+	}
 	if v := attrs[unix.IFLA_OPERSTATE]; len(v) == 1 {
 		l.State = v[0]
 	}
@@ -107,8 +116,11 @@ func parseLink(b []byte) *link {
 	if v := attrs[unix.IFLA_LINK]; (l.Kind == "vlan" || l.Kind == "macvlan") && attrs[unix.IFLA_LINK_NETNSID] == nil && v != nil {
 		l.Lower = int(number(v))
 	}
-	if port := attributes(info[nl.IFLA_INFO_SLAVE_DATA]); text(info[nl.IFLA_INFO_SLAVE_KIND]) == "bridge" && len(port[unix.IFLA_BRPORT_STATE]) == 1 {
-		l.PortState = port[unix.IFLA_BRPORT_STATE][0]
+	if text(info[nl.IFLA_INFO_SLAVE_KIND]) == "bridge" {
+		l.Port = attributes(info[nl.IFLA_INFO_SLAVE_DATA])
+		if v := l.Port[unix.IFLA_BRPORT_STATE]; len(v) == 1 {
+			l.PortState = v[0]
+		}
 	}
 	names, _ := nl.ParseRouteAttr(attrs[unix.IFLA_PROP_LIST])
 	for _, n := range names {

@@ -2,6 +2,7 @@ package netsetup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -26,6 +27,7 @@ func TestMain(m *testing.M) {
 		attachChild(flags)
 	}
 	if os.Getenv(inside) != "" {
+		private("/run")
 		os.Exit(m.Run())
 	}
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
@@ -34,6 +36,15 @@ func TestMain(m *testing.M) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
 	if err := cmd.Run(); err != nil {
 		fmt.Fprintln(os.Stderr, "tests in namespaces of their own (root?):", err)
+		os.Exit(1)
+	}
+}
+
+// private puts an empty directory of these tests' own in a directory's place.
+func private(dir string) {
+	err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("run", dir, "tmpfs", 0, "mode=755"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mount", dir, err)
 		os.Exit(1)
 	}
 }
@@ -178,7 +189,9 @@ func (w world) switches(tap string) string {
 	return w.host.sh(fmt.Sprintf("for d in eth0 %s; do grep -H . /proc/sys/net/ipv[46]/conf/$d/* /proc/sys/net/ipv4/neigh/$d/proxy_delay 2>/dev/null | grep -v stable_secret; done", tap))
 }
 
-func host() *settings.Host { return &settings.Host{Dir: "/etc/uml-run", Publish: true} }
+func host() *settings.Host {
+	return &settings.Host{Dir: "/etc/uml-run", Publish: true, GuestToHost: true}
+}
 
 func machine(ip ...string) *settings.Machine {
 	m := &settings.Machine{

@@ -1,7 +1,8 @@
 // Package netsetup gives a machine its network on the host, and takes it away: a
 // TAP of the guest's user, routes of the guest's addresses to it, and the host
 // answering ARP for them on the interface towards the network (paper 2.2.3, 4.2,
-// 4.3). It speaks netlink and starts no process.
+// 4.3). It speaks netlink, and starts no process itself; package firewall does, where
+// the host's rules do not stand yet.
 //
 // All work is decided first, as a list of steps that holds only what is missing or
 // too much, and then done. Every order of steps can be interrupted at any line: the
@@ -21,6 +22,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"uml/fault"
 	"uml/settings"
@@ -32,12 +34,20 @@ import (
 const Protocol = 117
 
 // A Step is one change. Text is the command of ip(8) or sysctl(8) that does the
-// same.
+// same, or several, a line each.
 type Step struct {
 	Text  string
 	Takes bool // takes something away
 
 	do func(*conn) error
+}
+
+// short is one command for a step of several: those of the firewall's rules.
+func (s Step) short() string {
+	if strings.Contains(s.Text, "\n") {
+		return "uml-net restore"
+	}
+	return s.Text
 }
 
 // Up gives the machine all of its network, and takes away what its settings name
@@ -129,6 +139,9 @@ func (c *conn) run(ctx context.Context, steps []Step) error {
 			return context.Cause(ctx)
 		}
 		if err := s.do(c); err != nil {
+			if s.short() != s.Text { // the error says at which line
+				return err
+			}
 			return fmt.Errorf("%s: %w", s.Text, err)
 		}
 	}
@@ -138,7 +151,7 @@ func (c *conn) run(ctx context.Context, steps []Step) error {
 func texts(steps []Step) []string {
 	var all []string
 	for _, s := range steps {
-		all = append(all, s.Text)
+		all = append(all, strings.Split(s.Text, "\n")...)
 	}
 	return all
 }

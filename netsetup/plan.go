@@ -35,11 +35,15 @@ func wanted(m *settings.Machine, h *settings.Host) (w want) {
 	return w
 }
 
-// up decides in this order: what is of no use goes first; the TAP is made, marked
-// and switched before it is up; a route is there before it is published.
+// up decides in this order: the firewall's rules stand before all; what is of no
+// use goes first; the TAP is made, marked and switched before it is up; a route is
+// there before it is published.
 func (l *look) up() ([]Step, error) {
-	if l.m.Net.Kind != settings.Routed {
+	switch l.m.Net.Kind {
+	case settings.None:
 		return l.down()
+	case settings.Bridged:
+		return l.upBridged()
 	}
 	if err := l.refused(); err != nil {
 		return nil, err
@@ -54,16 +58,40 @@ func (l *look) up() ([]Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	var steps []Step
+	steps, err := l.rules()
+	if err != nil {
+		return nil, err
+	}
+	owned, err := own(w, len(steps) > 0)
+	if err != nil {
+		return nil, err
+	}
+	lost, err := disown(surplus(l.tap.routes, w))
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, owned...)
 	steps = append(steps, unpublish(claims, w.publish)...)
-	steps = append(steps, l.removeTAPs()...)
+	unfit, err := l.removeTAPs()
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, unfit...)
 	steps = append(steps, drop(l.tap, w)...)
+	steps = append(steps, l.leaveBridge()...)
+	free, err := l.freeSteps()
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, free...)
+	steps = append(steps, lost...)
 	switches, err := l.switches(len(onLink) > 0)
 	if err != nil {
 		return nil, err
 	}
 	steps = append(steps, l.make()...)
 	steps = append(steps, switches...)
+	steps = append(steps, l.address()...)
 	steps = append(steps, l.raise()...)
 	steps = append(steps, l.give(w)...)
 	return append(steps, l.publishAll(w, claims)...), nil

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"uml/firewall"
 	"uml/settings"
 )
 
@@ -20,9 +21,12 @@ type State struct {
 	External  string
 	Routes    []netip.Prefix // ours to the TAP
 	Published []netip.Addr   // on External
-	OnLink    []netip.Addr   // of IPv6, that External's link looks for there: see onLink
-	Missing   []string       // commands that would give what is not there
-	Surplus   []string       // commands that would take away what should not be
+	Bridge    string         // that the TAP is a port of
+	Filtered  *Filtered      // nil: no filter holds the guest
+	Forged    []firewall.Source
+	OnLink    []netip.Addr // of IPv6, that External's link looks for there: see onLink
+	Missing   []string     // commands that would give what is not there
+	Surplus   []string     // commands that would take away what should not be
 }
 
 // Look looks, changing nothing. What Up would refuse is its error.
@@ -57,6 +61,9 @@ func (l *look) state() (*State, error) {
 	if l.ext != nil {
 		s.External = l.ext.Name
 	}
+	if err := l.completeBridged(s); err != nil {
+		return nil, err
+	}
 	return s, l.complete(s)
 }
 
@@ -74,10 +81,15 @@ func (l *look) complete(s *State) error {
 	steps, err := l.up()
 	for _, p := range steps {
 		if p.Takes {
-			s.Surplus = append(s.Surplus, p.Text)
+			s.Surplus = append(s.Surplus, p.short())
 		} else {
-			s.Missing = append(s.Missing, p.Text)
+			s.Missing = append(s.Missing, p.short())
 		}
+	}
+	if err == nil && s.Exists {
+		var all map[string][]firewall.Source
+		all, err = firewall.Forged()
+		s.Forged = all[s.TAP]
 	}
 	return err
 }
@@ -103,6 +115,10 @@ func (s *State) String() string {
 	}
 	for _, a := range s.Published {
 		fmt.Fprintf(&b, "published: %v on %s\n", a, s.External)
+	}
+	b.WriteString(s.bridged())
+	if len(s.Forged) > 0 {
+		fmt.Fprintf(&b, "forged, and dropped: %s\n", firewall.Summary(s.Forged))
 	}
 	for _, t := range s.Missing {
 		fmt.Fprintf(&b, "missing: %s\n", t)

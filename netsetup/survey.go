@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"uml/firewall"
+	"uml/guard"
 	"uml/settings"
 )
 
@@ -22,16 +24,24 @@ type Owner struct {
 type Survey struct {
 	*conn
 	h       *settings.Host
+	owner   func(alias string) Owner
 	ext     *link // nil: none now, so what is published stays where it is
 	onLink6 []fact
 
 	proxies []proxied
 	routes  []fact
-	ours    map[int]*owned // by index
+	ours    map[int]*owned  // by index
+	open    map[string]bool // aliases of which a process has the TAP or the beacon open
+	forged  map[string][]firewall.Source
+
+	names    map[int]string
+	filtered map[string]guard.Record // by TAP
+	altered  []string                // TAPs whose elements are not what was last set
 
 	steps []Step
 	taken []netip.Addr // unpublished by steps
 	fresh []netip.Addr // published by steps
+	given []netip.Addr // those that were
 	Notes []string     // what gc leaves alone though nobody owns it
 }
 
@@ -42,17 +52,14 @@ type owned struct {
 	routes []fact
 }
 
-// runs says whether the guest is up, or about to be.
-func (o *owned) runs() bool { return o.opened() || o.Locked }
-
 // TakeSurvey looks, changing nothing.
 func TakeSurvey(h *settings.Host, owner func(alias string) Owner) (*Survey, error) {
 	c, err := dial()
 	if err != nil {
 		return nil, err
 	}
-	s := &Survey{conn: c, h: h, ours: map[int]*owned{}}
-	if err := s.find(owner); err != nil {
+	s := &Survey{conn: c, h: h, owner: owner, ours: map[int]*owned{}, open: map[string]bool{}}
+	if err := s.find(); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -61,25 +68,51 @@ func TakeSurvey(h *settings.Host, owner func(alias string) Owner) (*Survey, erro
 
 // find reads in the order in which a release takes away: what is seen published has
 // its route in the list that is read later, if it is not being released.
-func (s *Survey) find(owner func(string) Owner) (err error) {
-	s.ext, _ = s.external(s.h)
+func (s *Survey) find() (err error) {
+	s.findExternal()
 	if s.proxies, err = s.conn.proxies(); err != nil {
 		return err
 	}
 	if err := s.findRoutes(); err != nil {
 		return err
 	}
+	if err := s.findFilter(); err != nil {
+		return err
+	}
 	links, err := s.links()
 	if err != nil {
 		return err
 	}
+	s.names = map[int]string{}
 	for _, l := range links {
+		s.names[l.Index] = l.Name
 		if l.Kind == "tun" && marked(l) {
-			s.ours[l.Index] = &owned{link: l, Owner: owner(l.Alias)}
+			s.ours[l.Index] = &owned{link: l, Owner: s.owner(l.Alias)}
+			s.open[l.Alias] = s.open[l.Alias] || l.opened()
 		}
 	}
-	s.decide(links)
-	return nil
+	for _, f := range s.routes {
+		if o := s.ours[f.index]; o != nil {
+			o.routes = append(o.routes, f)
+		}
+	}
+	s.decide()
+	if err := s.filterSteps(links); err != nil {
+		return err
+	}
+	if s.forged, err = firewall.Forged(); err != nil {
+		return err
+	}
+	return s.firewall()
+}
+
+// findExternal takes no tunnel for the network, though the default route may lead
+// there for a while, nor a guest: nobody asks there for hardware addresses.
+func (s *Survey) findExternal() {
+	s.ext, _ = s.external(s.h)
+	if e := s.ext; e != nil && s.h.External == "" && (e.Kind == "tun" || len(e.MAC) != 6) {
+		s.ext = nil
+	}
 }
 
 func (s *Survey) findRoutes() error {
@@ -117,17 +150,20 @@ func (s *Survey) sorted() []*owned {
 // leads to a TAP goes before one to a beacon.
 func (s *Survey) owners() func(netip.Addr) *owned {
 	to := map[netip.Prefix]*owned{}
-	sizes := map[int]bool{}
+	var sizes []int
 	for _, o := range s.ours {
 		for _, f := range o.routes {
 			if old := to[f.to]; old == nil || o.TAP {
 				to[f.to] = o
 			}
-			sizes[f.to.Bits()] = true
+			if n := f.to.Bits(); !slices.Contains(sizes, n) {
+				sizes = append(sizes, n)
+			}
 		}
 	}
+	slices.Sort(sizes)
 	return func(a netip.Addr) *owned {
-		for n := range sizes {
+		for _, n := range slices.Backward(sizes) {
 			if p, err := a.Prefix(n); err == nil && to[p] != nil {
 				return to[p]
 			}
@@ -150,7 +186,11 @@ func (s *Survey) States() (all []State) {
 		if !o.TAP {
 			continue
 		}
-		t := State{TAP: o.Name, Machine: MachineOf(o.Alias), Exists: true, Owner: o.link.Owner, Up: o.up(), Opened: o.opened(), Published: published[o]}
+		t := State{TAP: o.Name, Machine: MachineOf(o.Alias), Exists: true, Owner: o.link.Owner, Up: o.up(), Opened: o.opened(), Published: published[o], Forged: s.forged[o.Name]}
+		if t.Bridge = s.names[o.Master]; t.Bridge != "" && o.LinkGroup == guard.Group {
+			r := s.filtered[o.Name]
+			t.Filtered = &Filtered{Packets: r.Packets, Bytes: r.Bytes}
+		}
 		if s.ext != nil {
 			t.External = s.ext.Name
 		}

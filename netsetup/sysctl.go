@@ -105,7 +105,7 @@ func (c *conn) external6() (list []sysctl, err error) {
 // tap4 are the TAP's switches. proxy_arp answers the guest at once for whatever
 // lies elsewhere, so that "default dev eth0" is all that it need know. rp_filter
 // drops what does not come from the guest's own addresses, while the host's "all"
-// is not 2. ignore_routes_with_linkdown makes the host stop answering for a guest
+// is not 2; package firewall does the same always. ignore_routes_with_linkdown makes the host stop answering for a guest
 // the moment its kernel dies, and answer again when one opens the TAP.
 // send_redirects has effect only where "all" is 0 too.
 func tap4(tap string) []sysctl {
@@ -117,6 +117,7 @@ func tap4(tap string) []sysctl {
 		{conf + "rp_filter", "1"},
 		{conf + "accept_redirects", "0"},
 		{conf + "send_redirects", "0"},
+		{conf + "accept_source_route", "0"},
 		{conf + "ignore_routes_with_linkdown", "1"},
 	}
 }

@@ -6,21 +6,38 @@ import (
 	"slices"
 
 	"github.com/vishvananda/netlink"
+
+	"uml/firewall"
+	"uml/guard"
 )
 
 // removeTAPs takes unfit TAPs away; their routes go with them.
-func (l *look) removeTAPs() (steps []Step) {
+func (l *look) removeTAPs() (steps []Step, err error) {
 	for _, t := range l.unfit() {
+		if t.LinkGroup == guard.Group && (t.Name != l.m.TAP || !l.m.Guarded()) {
+			forget, err := l.expelSteps(t.Name)
+			if err != nil {
+				return nil, err
+			}
+			steps = append(steps, forget...)
+		}
 		steps = append(steps, remove(t))
 		if t == l.tap.link {
 			l.tap = held{}
 		}
 	}
-	return steps
+	return steps, nil
 }
 
+// remove takes a TAP away, and then what was counted of its guest: the next of that
+// name may be another's.
 func remove(t *link) Step {
-	return Step{"ip link del dev " + t.Name, true, func(c *conn) error { return gone(c.LinkDel(t.attrs())) }}
+	return Step{"ip link del dev " + t.Name, true, func(c *conn) error {
+		if err := gone(c.LinkDel(t.attrs())); err != nil || !t.TAP {
+			return err
+		}
+		return firewall.Forget(t.Name)
+	}}
 }
 
 func unpublish(claims []claim, keep []netip.Addr) (steps []Step) {
@@ -63,18 +80,28 @@ func (l *look) release() ([]Step, error) {
 	for _, t := range l.ours() {
 		steps = append(steps, drop(held{link: t.link, routes: t.routes}, want{})...)
 	}
-	return steps, nil
+	more, err := l.unforward()
+	return append(steps, more...), err
 }
 
-// down decides what Down does: a TAP's routes and addresses go with it.
+// down decides what Down does: a TAP's routes and addresses go with it, and as a
+// port what its bridge has of it. The filter forgets it first: see freeSteps.
 func (l *look) down() ([]Step, error) {
 	claims, err := l.claims()
 	if err != nil {
 		return nil, err
 	}
 	steps := append(unpublish(claims, nil), l.putOut()...)
+	forget, err := l.forgetSteps()
+	if err != nil {
+		return nil, err
+	}
+	steps = append(steps, forget...)
+	routes := wanted(l.m, l.h).routes
 	for _, t := range l.ours() {
 		steps = append(steps, remove(t.link))
+		routes = append(routes, t.routes...)
 	}
-	return steps, nil
+	lost, err := disown(routes)
+	return append(steps, lost...), err
 }

@@ -2,6 +2,7 @@ package radvd
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,6 +37,13 @@ func (h *host) start(args ...string) *daemon {
 	go func() { d.ended <- d.cmd.Wait() }()
 	h.t.Cleanup(func() { d.cmd.Process.Kill(); os.Remove(pidFiles[0]) })
 	d.wait("its pid file", func() bool { pid, _ := readPID(pidFiles[0]); return pid > 0 && d.said("syntax ok") == 1 })
+	// It says both before it catches the signal, which would end it.
+	d.wait("handler of SIGHUP", func() bool {
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+		_, caught, _ := strings.Cut(string(status), "SigCgt:\t")
+		mask, err := strconv.ParseUint(strings.SplitN(caught, "\n", 2)[0], 16, 64)
+		return err == nil && mask&(1<<(unix.SIGHUP-1)) != 0
+	})
 	return d
 }
 

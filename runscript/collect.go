@@ -38,21 +38,19 @@ func NetCollect(ctx context.Context, o Options) error {
 		return err
 	}
 	defer g.Close()
-	var left []error
 	for _, n := range g.Notes {
-		left = append(left, fault.Temporary("%s", n))
+		err = errors.Join(err, fault.Temporary("%s", n))
 	}
+	lines := g.Texts()
 	if !o.DryRun {
-		news, err := g.Collect(signals.ctx)
-		if err != nil {
-			return err
-		}
-		o.announce(news)
+		did, news, failed := g.Collect(signals.ctx)
+		lines, err = did, errors.Join(err, failed)
+		o.announce(news).Leave()
 	}
-	for _, l := range g.Texts() {
+	for _, l := range lines {
 		fmt.Fprintln(o.Out, l)
 	}
-	return errors.Join(left...)
+	return err
 }
 
 // owners finds whom a TAP serves. Whatever cannot be told is taken for a machine
@@ -74,6 +72,10 @@ func owners(locks lock.Census) func(alias string) netsetup.Owner {
 		defer dir.Close()
 		m, err := settings.Read(dir)
 		if err != nil {
+			return o
+		}
+		if m.Real != name { // its machines were moved: it has another TAP, or will
+			o.Gone = true
 			return o
 		}
 		o.Machine = m

@@ -147,7 +147,7 @@ func (s *start) seeSettings() (err error) {
 		return errors.Join(err, m.Unbuilt())
 	}
 	e.Machine = m
-	if m.Net.Kind == settings.Routed {
+	if m.Net.Kind != settings.None {
 		e.Addresses = m.Addresses()
 	}
 	if err := m.Unbuilt(); err != nil {

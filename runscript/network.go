@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"os"
 
+	"uml/fault"
+	"uml/firewall"
 	"uml/lock"
 	"uml/netsetup"
 	"uml/settings"
@@ -30,7 +33,7 @@ func NetUp(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	s.announce(news)
+	s.announce(news).Leave()
 	if news.Made {
 		return s.cutOff()
 	}
@@ -82,6 +85,23 @@ func NetShow(_ context.Context, o Options) error {
 	}
 	_, err = fmt.Fprint(o.Out, state)
 	return err
+}
+
+// NetRestore makes the firewall's rules stand, for all machines.
+func NetRestore(ctx context.Context, o Options) error {
+	signals := catch(ctx)
+	defer signals.stop()
+	if os.Geteuid() != 0 {
+		return fault.Permanent("only root can change the host's firewall")
+	}
+	h, err := settings.ReadHost(o.HostDir)
+	if err != nil {
+		return err
+	}
+	if o.DryRun {
+		return o.list(firewall.Plan(h))
+	}
+	return firewall.Restore(signals.ctx, h)
 }
 
 // NetShowAll prints what all machines have, read in one look.

@@ -10,7 +10,7 @@ import (
 
 // planAddresses and planRest are the rest of a dry run: the steps that it does
 // not take, in their order.
-func (s *start) planAddresses(external string) error {
+func (s *start) planAddresses(on *netsetup.Interface) error {
 	release, up, err := netsetup.StartPlan(s.m, s.host)
 	if err != nil {
 		return err
@@ -19,12 +19,15 @@ func (s *start) planAddresses(external string) error {
 	for _, l := range release {
 		s.plan("net", "%s", l)
 	}
+	if on == nil {
+		return nil
+	}
 	for _, a := range Probed(s.m) {
 		below := "ARP"
 		if a.Is6() {
 			below = "neighbour solicitation"
 		}
-		s.plan("probe", "%v on %s: ICMP echo, %s, silent for %v", a, external, below, s.host.PingTimeout)
+		s.plan("probe", "%v on %s: ICMP echo, %s, silent for %v", a, on.Name, below, s.host.PingTimeout)
 	}
 	return nil
 }

@@ -96,7 +96,7 @@ func (s *start) seeDisc(f *handle.File, open *os.File, readOnly bool) error {
 // seeNetwork: a guest that is up needs all of it; of one that is down all may
 // stand that its last run had, and the next start takes it away first.
 func (s *start) seeNetwork() error {
-	if s.m.Net.Kind != settings.Routed {
+	if s.m.Net.Kind == settings.None {
 		return nil
 	}
 	state, err := netsetup.LookForeign(s.m, s.host)
@@ -139,6 +139,12 @@ func claims(s *netsetup.State) string {
 	parts := []string{fmt.Sprintf("%s of user id %d", s.TAP, s.Owner)}
 	for _, p := range s.Routes {
 		parts = append(parts, fmt.Sprintf("route %v", p))
+	}
+	if s.Bridge != "" {
+		parts = append(parts, "port of "+s.Bridge)
+	}
+	if f := s.Filtered; f != nil {
+		parts = append(parts, fmt.Sprintf("held to its own addresses by nft table bridge %s (%d packets dropped)", netsetup.FilterTable, f.Packets))
 	}
 	for _, a := range s.Published {
 		parts = append(parts, fmt.Sprintf("%v published on %s", a, s.External))

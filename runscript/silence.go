@@ -17,10 +17,20 @@ var linkLocal = netip.MustParsePrefix("fe80::/64")
 // Probed are the addresses that must be silent: those that the guest has, and on the
 // external link the one that shows who has its hardware address.
 func Probed(m *settings.Machine) []netip.Addr {
-	if m.Net.Kind != settings.Routed {
+	if m.Net.Kind == settings.None {
 		return nil
 	}
 	return append(m.Addresses(), m.Autoconfigured(linkLocal))
+}
+
+// AsksOn is the interface on which the machine's addresses are asked: its bridge, or
+// the host's external one. A bridge may lead to nobody else: alone.
+func AsksOn(m *settings.Machine, h *settings.Host) (on *netsetup.Interface, alone bool, err error) {
+	if m.Net.Kind == settings.Bridged {
+		return netsetup.Segment(m)
+	}
+	on, err = netsetup.External(h)
+	return on, false, err
 }
 
 // judge refuses a start for an address that somebody has or is about to take, and
@@ -30,7 +40,7 @@ func (s *start) judge(r probe.Result, external *netsetup.Interface) error {
 	for _, u := range r.Unasked {
 		what := Unasked(u, external.Name)
 		switch {
-		case what == "":
+		case what == "" || s.m.Net.Kind == settings.Bridged && !u.Blind: // on its bridge everybody hears ARP
 		case u.Blind:
 			errs = append(errs, fault.Temporary("%s, nor in any other way: its silence proves nothing", what))
 		default:

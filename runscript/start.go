@@ -190,12 +190,12 @@ func (s *start) addresses(ctx context.Context) error {
 	if s.m.Net.Kind == settings.None {
 		return nil
 	}
-	external, err := netsetup.External(s.host)
+	on, err := s.asksOn()
 	if err != nil {
 		return err
 	}
 	if s.DryRun {
-		return s.planAddresses(external.Name)
+		return s.planAddresses(on)
 	}
 	if err := s.release(); err != nil {
 		return err
@@ -203,7 +203,21 @@ func (s *start) addresses(ctx context.Context) error {
 	if err := netsetup.Foreign(s.m, s.host); err != nil {
 		return err
 	}
-	return s.ask(ctx, external)
+	if on == nil {
+		return nil
+	}
+	return s.ask(ctx, on)
+}
+
+// asksOn is the interface on which the machine's addresses are asked, nil where
+// there is nobody to ask: a bridge that leads to no network.
+func (s *start) asksOn() (*netsetup.Interface, error) {
+	on, alone, err := AsksOn(s.m, s.host)
+	if alone {
+		s.Say(fmt.Sprintf("bridge %s has no port to a network: no other host can have the addresses, none is asked", s.m.Net.Bridge))
+		return nil, err
+	}
+	return on, err
 }
 
 func (s *start) ask(ctx context.Context, external *netsetup.Interface) error {

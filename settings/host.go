@@ -30,7 +30,17 @@ type Host struct {
 	RetryDelay  time.Duration // wait of a failed start before it exits
 	Publish     bool          // each address on External; else a routing daemon's work
 	RadvdConf   string
+	GuestToHost bool   // guests reach all of the host's own services
+	GuestPorts  []Port // else these alone
 }
+
+// A Port is one of the host's services.
+type Port struct {
+	Protocol string // "tcp", "udp"
+	Number   int
+}
+
+func (p Port) String() string { return fmt.Sprintf("%s/%d", p.Protocol, p.Number) }
 
 // ReadHost reads the host's settings. A directory that is not there means that
 // every default holds; beside faults, what is not faulty or a default.
@@ -64,13 +74,17 @@ func (h *Host) File(setting string) string { return path.Join(h.Dir, setting) }
 
 func knownHost(name string) bool {
 	switch name {
-	case "external", "min-uptime", "stagger", "ping-timeout", "retry-delay", "publish", "radvd-conf":
+	case "external", "min-uptime", "stagger", "ping-timeout", "retry-delay", "publish", "radvd-conf", "guest-to-host":
 		return true
 	}
 	return false
 }
 
 func (h *Host) set(name string, lines []string) (err error) {
+	if name == "guest-to-host" && len(lines) > 0 {
+		h.GuestToHost, h.GuestPorts, err = parseGuestToHost(lines)
+		return err
+	}
 	if len(lines) > 1 {
 		return fmt.Errorf("%d values, %q and more: this setting takes one", len(lines), lines[0])
 	}
@@ -124,3 +138,25 @@ func parseStagger(s string) (low, high time.Duration, err error) {
 	}
 	return low, high, nil
 }
+
+// parseGuestToHost: yes, no, or the services that guests may use, a line each.
+func parseGuestToHost(lines []string) (all bool, ports []Port, err error) {
+	if len(lines) == 1 && (lines[0] == "yes" || lines[0] == "no") {
+		return lines[0] == "yes", nil, nil
+	}
+	if len(lines) > maxPorts {
+		return false, nil, fmt.Errorf("%d lines: at most %d services can be named", len(lines), maxPorts)
+	}
+	for _, l := range lines {
+		protocol, number, _ := strings.Cut(l, "/")
+		n, err := parseNumber(number, 1, 65535)
+		if err != nil || protocol != "tcp" && protocol != "udp" {
+			return false, nil, fmt.Errorf("%q is not yes, no, or a service (try udp/53)", l)
+		}
+		ports = append(ports, Port{protocol, n})
+	}
+	return false, ports, nil
+}
+
+// maxPorts bounds the rules that a packet to the host passes.
+const maxPorts = 32

@@ -3,6 +3,7 @@ package settings
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +19,9 @@ func TestReadHost(t *testing.T) {
 	const s = time.Second
 	defaults := Host{MinUptime: 120 * s, StaggerLow: s, StaggerHigh: 600 * s, PingTimeout: s, RetryDelay: 15 * s, Publish: true, RadvdConf: "/etc/radvd.conf"}
 	changed := Host{External: "eth0", MinUptime: 0, StaggerLow: 2 * s, StaggerHigh: 3 * s, PingTimeout: 50 * time.Millisecond, RetryDelay: 0, Publish: false, RadvdConf: "/run/radvd.conf"}
+	open, some := defaults, defaults
+	open.GuestToHost = true
+	some.GuestPorts = []Port{{"udp", 53}, {"tcp", 53}}
 	quiet := defaults
 	quiet.StaggerLow, quiet.StaggerHigh = 0, 0
 	for _, c := range []struct {
@@ -27,6 +31,9 @@ func TestReadHost(t *testing.T) {
 		{"no directory", "/none", defaults},
 		{"empty directory", hostDir(t, nil), defaults},
 		{"all", hostDir(t, map[string]string{"external": "eth0\n", "min-uptime": "0", "stagger": "2-3", "ping-timeout": "50", "retry-delay": "0", "publish": "none", "radvd-conf": "/run/radvd.conf"}), changed},
+		{"guest-to-host no", hostDir(t, map[string]string{"guest-to-host": "no"}), defaults},
+		{"guest-to-host yes", hostDir(t, map[string]string{"guest-to-host": "yes"}), open},
+		{"guest-to-host some", hostDir(t, map[string]string{"guest-to-host": "udp/53 \n# the same\ntcp/53\n"}), some},
 		{"stagger 0", hostDir(t, map[string]string{"stagger": "0"}), quiet},
 		{"stagger none", hostDir(t, map[string]string{"stagger": ""}), quiet},
 	} {
@@ -58,6 +65,12 @@ func TestReadHostFaults(t *testing.T) {
 		{"publish", "proxy\nnone", `2 values, "proxy" and more: this setting takes one`},
 		{"radvd-conf", "radvd.conf", `"radvd.conf" is not an absolute path`},
 		{"radvd-conf", "/a\x00", `"/a\x00" is not an absolute path`},
+		{"guest-to-host", "", "is empty, and cannot be none (remove the file for the default)"},
+		{"guest-to-host", "maybe", `"maybe" is not yes, no, or a service (try udp/53)`},
+		{"guest-to-host", "yes\nno", `"yes" is not yes, no, or a service (try udp/53)`},
+		{"guest-to-host", "tcp/0", `"tcp/0" is not yes, no, or a service (try udp/53)`},
+		{"guest-to-host", "icmp/8", `"icmp/8" is not yes, no, or a service (try udp/53)`},
+		{"guest-to-host", strings.Repeat("tcp/1\n", 33), "33 lines: at most 32 services can be named"},
 		{"mem", "1G", "is not a setting (see uml-machine(5))"},
 	} {
 		dir := hostDir(t, map[string]string{c.file: c.value})

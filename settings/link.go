@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"uml/fault"
 	"uml/handle"
 )
 
@@ -41,6 +42,9 @@ func ReadLink(dir *handle.Dir, name string, accounts *Accounts) (Link, error) {
 		if m.TAP != "" {
 			break
 		}
+	}
+	if p := m.IP6[0]; p.Bits() != 64 {
+		return Link{}, fault.Permanent("%s: %q is a single address, which only a bridged guest has", d.Join("ip6"), p.Addr())
 	}
 	if m.TAP == "" && !m.namesTAP() {
 		m.User, err = accounts.find(m.User.Name)

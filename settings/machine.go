@@ -35,6 +35,8 @@ type Machine struct {
 	Net       Net
 	MAC       net.HardwareAddr // the guest's end of the TAP
 	TAP       string
+	Spoof     bool // a bridged guest may use any address
+	Isolated  bool // a bridged guest does not reach other isolated ports
 	Transport Transport
 	Discs     []Disc // by N
 	Root      string // "": no root= argument
@@ -46,7 +48,9 @@ type Machine struct {
 	NProc     int // RLIMIT_NPROC: one host process for each guest address space
 	Nice      int
 
-	unbuilt []string
+	noNet     bool     // settings/net is at fault
+	ofBridged []string // settings that are there, and for bridged machines only
+	unbuilt   []string
 }
 
 // HandsOver says whether the guest inherits its TAP, opened, in place of opening
@@ -108,7 +112,7 @@ func (m *Machine) Addresses4() []netip.Addr {
 
 // Addresses lists every single address that the guest is known to have: of IPv4
 // each, of IPv6 ::2 of each prefix, and in the /64 on the link the one that it makes
-// for itself.
+// for itself. On a bridge each /64 is its segment's, in which it has that one only.
 func (m *Machine) Addresses() []netip.Addr {
 	all := m.Addresses4()
 	for i := range m.IP6 {
@@ -120,6 +124,12 @@ func (m *Machine) Addresses() []netip.Addr {
 // Addresses6 are those of prefix i.
 func (m *Machine) Addresses6(i int) []netip.Addr {
 	p := m.IP6[i]
+	if m.Net.Kind == Bridged && p.Bits() == 128 {
+		return []netip.Addr{p.Addr()}
+	}
+	if m.Net.Kind == Bridged {
+		return []netip.Addr{m.Autoconfigured(p)}
+	}
 	if i == 0 {
 		return []netip.Addr{Router(p), m.Autoconfigured(p)}
 	}

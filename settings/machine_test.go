@@ -173,10 +173,9 @@ func TestSeccomp(t *testing.T) {
 
 // Understood, and refused by name.
 func TestUnbuilt(t *testing.T) {
-	dir := machine(t, account, map[string]string{"lock": "a\nb", "spoof": "", "net": "bridged br0"})
+	dir := machine(t, account, map[string]string{"lock": "a\nb", "sync": ""})
 	err := read(t, dir).Unbuilt()
-	want := dir.Path + `/settings/lock: "a b": this version cannot do that yet (remove the file)` + "\n" +
-		dir.Path + `/settings/net: "bridged br0": this version cannot do that yet (remove the file)`
+	want := dir.Path + `/settings/lock: "a b": this version cannot do that yet (remove the file)`
 	if err == nil || err.Error() != want || fault.Code(err) != fault.MustMend {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -43,7 +43,7 @@ func Read(dir *handle.Dir) (*Machine, error) {
 	if err := errors.Join(faults...); err != nil && fault.Code(err) == fault.MayPass {
 		return m, err
 	}
-	for _, err := range []error{m.checkSeccomp(), m.finish(dir)} {
+	for _, err := range []error{m.checkSeccomp(), m.finish(dir), m.checkNet()} {
 		if err != nil {
 			faults = append(faults, err)
 		}
@@ -68,9 +68,9 @@ func (m *Machine) defaults() {
 // known says whether a file of this name is a machine's setting.
 func known(name string) bool {
 	switch name {
-	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice":
+	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "spoof", "isolated":
 		return true
-	case "spoof", "sync", "lock": // of later duties
+	case "sync", "lock": // of later duties
 		return true
 	}
 	stem, n := numberedName(name)
@@ -108,13 +108,13 @@ func (m *Machine) set(file, name string, lines []string) error {
 		if err := setPrefixes(&m.IP6, lines, parseIP6); err != nil {
 			return err
 		}
-		if len(m.IP6) > 0 && m.IP6[0].Bits() != 64 {
+		if len(m.IP6) > 0 && m.IP6[0].Bits() != 64 && m.IP6[0].Bits() != 128 {
 			return fmt.Errorf("%q: the first prefix is the one on the link, a /64", m.IP6[0])
 		}
 		return nil
 	case "args":
 		return setList(&m.Args, lines, func(s string) (string, error) { return s, checkArg(s) })
-	case "spoof", "sync", "lock":
+	case "sync", "lock":
 		if len(lines) > 0 {
 			m.unbuilt = append(m.unbuilt, fmt.Sprintf("%s: %q", file, strings.Join(lines, " ")))
 		}
@@ -126,7 +126,7 @@ func (m *Machine) set(file, name string, lines []string) error {
 	if len(lines) == 0 {
 		return m.setNone(name)
 	}
-	return m.setOne(file, name, lines[0])
+	return m.setOne(name, lines[0])
 }
 
 // setNone takes an empty file, which means "none" where there can be none.
@@ -149,7 +149,7 @@ func (m *Machine) setNone(name string) error {
 	return nil
 }
 
-func (m *Machine) setOne(file, name, v string) (err error) {
+func (m *Machine) setOne(name, v string) (err error) {
 	switch name {
 	case "user":
 		m.User.Name = v
@@ -165,9 +165,13 @@ func (m *Machine) setOne(file, name, v string) (err error) {
 		}
 	case "net":
 		m.Net, err = parseNet(v)
-		if m.Net.Kind == Bridged {
-			m.unbuilt = append(m.unbuilt, fmt.Sprintf("%s: %q", file, v))
-		}
+		m.noNet = err != nil
+	case "spoof":
+		m.Spoof, err = parseSpoof(v)
+		m.ofBridged = append(m.ofBridged, name)
+	case "isolated":
+		m.Isolated, err = parseYes(v)
+		m.ofBridged = append(m.ofBridged, name)
 	case "mac":
 		m.MAC, err = parseMAC(v)
 	case "tap":

@@ -319,7 +319,7 @@ func parseIP6(s string) (netip.Prefix, error) {
 	if p != p.Masked() {
 		return p, fmt.Errorf("%q has bits set outside the prefix (try %v)", s, p.Masked())
 	}
-	if p.Bits() > 64 || p.Bits() < 16 {
+	if p.Bits() > 64 && p.Bits() < 128 || p.Bits() < 16 {
 		return p, fmt.Errorf("%q is not a /64 or larger (try %v)", s, netip.PrefixFrom(p.Addr(), 64).Masked())
 	}
 	a := p.Addr()

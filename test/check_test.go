@@ -89,6 +89,7 @@ func TestCheckDown(t *testing.T) {
 	has(t, all, "skas", check.OK, "")
 	whole := lines(t, l, fault.OK)
 	has(t, whole, "external", check.OK, "ext0")
+	has(t, whole, "firewall", check.OK, "IPv6: no rules yet, the first start of a routed guest makes them")
 	has(t, whole, "machines", check.OK, "1 in "+l.Machines)
 	human := l.Must("uml-check", "guest")
 	if n := strings.Count(human, "\n"); n != len(all) || !strings.Contains(human, "\nok    guest   lock       nobody holds it") {
@@ -117,6 +118,15 @@ func TestCheckUp(t *testing.T) {
 	has(t, all, "network", check.Fail, "the guest is up without: ip route add "+address)
 	has(t, all, "network", check.Fail, "(try: uml-net up "+m.Dir+")")
 	l.Must("uml-net", "up", m.Dir)
+	lines(t, l, fault.OK, "guest")
+
+	l.Must("sh", "-c", "iptables -t raw -I UML-FORGED -j ACCEPT; ip6tables -t raw -I PREROUTING -p udp -j ACCEPT")
+	all = lines(t, l, fault.MustMend, "guest")
+	has(t, all, "network", check.Fail, "the guest is up without: uml-net restore")
+	whole := lines(t, l, fault.MustMend)
+	has(t, whole, "firewall", check.Fail, "IPv4: the rules that keep guests from forging addresses do not stand whole, and guests are up (try: uml-net restore)")
+	has(t, whole, "firewall", check.Warn, "IPv6: 1 rules of others stand before ours in table raw, chain PREROUTING")
+	l.Must("uml-net", "restore")
 	lines(t, l, fault.OK, "guest")
 
 	m.Svc("-d")
@@ -208,7 +218,7 @@ func TestCheckBroken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m.Set("spoof", "yes")
+	m.Set("lock", "yes")
 	l.Must("ip", "link", "add", "tap_guest", "type", "veth", "peer", "name", "peer")
 	all := lines(t, l, fault.MustMend)
 	has(t, all, "settings", check.Fail, "this version cannot do that yet")

@@ -45,7 +45,9 @@ func TestLayout(t *testing.T) {
 		"program":  own("fault", "handle"),
 		"kernel":   append(own("program"), low...),
 		"jail":     low, // never netsetup
-		"netsetup": low, // never jail
+		"firewall": low,
+		"guard":    own("fault"),
+		"netsetup": append(own("firewall", "guard"), low...), // never jail
 		"radvd":    low,
 		"cmdline":  low,
 	} {
@@ -66,6 +68,7 @@ func TestLayout(t *testing.T) {
 }
 
 // No program of the suite starts a process, but for the child of the SKAS trial, and
+// iptables, by go-iptables (netsetup's TestStartsNone: not where the rules stand), and
 // radvd, which alone can judge its configuration.
 func TestStartsNoProcess(t *testing.T) {
 	t.Parallel()

@@ -13,11 +13,13 @@ want busybox-static busybox
 want e2fsprogs mkfs.ext4
 want iproute2 ip
 want iptables iptables
+want ipset ipset
 want iputils-ping ping
 want arping arping
 want tcpdump tcpdump
 want procps ps
 want tree tree
+want radvd radvd
 want util-linux nsenter
 want socat socat
 want iperf3 iperf3

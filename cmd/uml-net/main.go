@@ -22,7 +22,7 @@ func run(args []string) int {
 	return cmdline.Run(&cli.App{
 		Name:      "uml-net",
 		Usage:     "give machines their TAPs, routes and published addresses, or take them away",
-		UsageText: "uml-net [--machines DIR] up|down [--dry-run] NAME...\numl-net [--machines DIR] show [NAME...]\numl-net gc [--dry-run]\numl-net [--machines DIR] radvd [--dry-run]",
+		UsageText: "uml-net [--machines DIR] up|down [--dry-run] NAME...\numl-net [--machines DIR] show [NAME...]\numl-net gc|restore [--dry-run]\numl-net [--machines DIR] radvd [--dry-run]",
 		Flags:     []cli.Flag{cmdline.Machines, cmdline.HostSettings},
 		Commands: []*cli.Command{
 			{Name: "up", ArgsUsage: "NAME...", Usage: "give each machine what its settings name, take away what they do not", Flags: []cli.Flag{dry}, Action: each(runscript.NetUp)},
@@ -30,6 +30,7 @@ func run(args []string) int {
 			{Name: "gc", Usage: "take away what no machine owns any more, give running guests back what they lost; say what was done", Flags: []cli.Flag{dry}, Action: host(runscript.NetCollect)},
 			{Name: "show", ArgsUsage: "[NAME...]", Usage: "print what each machine has, and what is missing or too much; of all machines only the former", Action: show},
 			{Name: "radvd", Usage: "write radvd's configuration from the settings of all machines, and have radvd read it, if it differs", Flags: []cli.Flag{dryRun("print what would be written, if it differs; change nothing")}, Action: advertise},
+			{Name: "restore", Usage: "make the firewall's rules that keep guests from forging addresses, if they do not stand", Flags: []cli.Flag{dry}, Action: host(runscript.NetRestore)},
 		},
 	}, args)
 }

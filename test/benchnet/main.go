@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -28,7 +29,12 @@ func main() {
 		code = max(code, lab.Main(func(t lab.TB) { streams(t, *turns) }))
 		os.Exit(code)
 	}
-	if err := run(*most, *rounds); err != nil {
+	// The lock of the firewall's rules shall be this program's own.
+	err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("run", "/run", "tmpfs", 0, "mode=755"))
+	if err == nil {
+		err = run(*most, *rounds)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench-net:", err)
 		os.Exit(1)
 	}

@@ -70,7 +70,7 @@ func (m *Machine) fill(s Settings) error {
 }
 
 // addresses are those that the guest gives itself: the first of each IPv4 block,
-// and ::2 of the first IPv6 prefix.
+// and ::2 of the first IPv6 prefix. On a bridge a prefix is advertised.
 func (m *Machine) addresses(s Settings) (all []netip.Prefix, err error) {
 	for _, line := range strings.Fields(s["ip4"]) {
 		address, _, _ := strings.Cut(line, "/")
@@ -83,7 +83,8 @@ func (m *Machine) addresses(s Settings) (all []netip.Prefix, err error) {
 		}
 		all = append(all, netip.PrefixFrom(a, 32))
 	}
-	if lines := strings.Fields(s["ip6"]); len(lines) > 0 {
+	bridged := strings.HasPrefix(s["net"], "bridged") // its router says what it has
+	if lines := strings.Fields(s["ip6"]); len(lines) > 0 && !bridged {
 		p, err := netip.ParsePrefix(lines[0])
 		if err != nil {
 			return nil, err

@@ -3,7 +3,8 @@ package lab
 // State is everything of the host that a failed start or a command that only
 // looks must not change: links, addresses, routes, published neighbours,
 // firewall, mounts, and each file of the machines with owner, mode, size and
-// time. The lock file and supervise's own directory do not count.
+// time. The lock file, supervise's own directory, and the firewall's rules that are
+// for all guests do not count.
 func (l *Lab) State() string {
 	l.t.Helper()
 	return l.Must("sh", "-ec", `
@@ -15,7 +16,7 @@ func (l *Lab) State() string {
 			ip $f neigh show proxy
 			ip $f neigh show nud permanent
 			test $f = -6 && iptables=ip6tables || iptables=iptables
-			for t in raw mangle filter nat; do $iptables -t $t -S; done
+			for t in raw mangle filter nat; do $iptables -t $t -S | grep -v UML-; done
 		done
 		cat /proc/1/mountinfo
 		grep -r . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf /proc/sys/net/ipv4/neigh /proc/sys/net/ipv6/conf 2>/dev/null || :

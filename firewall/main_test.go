@@ -1,0 +1,92 @@
+package firewall
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+const inside = "FIREWALL_TEST_INSIDE"
+
+// TestMain starts the tests again in namespaces of their own, so that no mistake
+// of theirs reaches this host's firewall.
+func TestMain(m *testing.M) {
+	if os.Getenv(inside) != "" {
+		if err := errors.Join(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("run", "/run", "tmpfs", 0, "mode=755")); err != nil {
+			fmt.Fprintln(os.Stderr, "mount /run:", err)
+			os.Exit(1)
+		}
+		os.Exit(m.Run())
+	}
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
+	if err := cmd.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "tests in namespaces of their own (root?):", err)
+		os.Exit(1)
+	}
+}
+
+// A space is a network namespace.
+type space struct {
+	t  testing.TB
+	fd int
+}
+
+func newSpace(t testing.TB) *space {
+	t.Helper()
+	s := &space{t, -1}
+	var err error
+	onThread(func() {
+		if err = unix.Unshare(unix.CLONE_NEWNET); err == nil {
+			s.fd, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		}
+	})
+	if err != nil {
+		t.Fatal("new network namespace:", err)
+	}
+	t.Cleanup(func() { unix.Close(s.fd) })
+	return s
+}
+
+// do runs f on a thread in the namespace that ends with it.
+func (s *space) do(f func() error) error {
+	var err error
+	onThread(func() {
+		if err = unix.Setns(s.fd, unix.CLONE_NEWNET); err == nil {
+			err = f()
+		}
+	})
+	return err
+}
+
+func onThread(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		f()
+	}()
+	<-done
+}
+
+// sh runs shell lines in the namespace.
+func (s *space) sh(script string) string {
+	s.t.Helper()
+	var out []byte
+	err := s.do(func() (err error) {
+		out, err = exec.Command("sh", "-ec", script).CombinedOutput()
+		return err
+	})
+	if err != nil {
+		s.t.Fatalf("%s: %v\n%s", script, err, out)
+	}
+	return string(out)
+}

@@ -1,0 +1,152 @@
+package netsetup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"uml/settings"
+)
+
+// services answers TCP and UDP on the host's ports 25 and 53.
+func (w world) services(t *testing.T) {
+	t.Helper()
+	w.in(t, "services", func() error {
+		for _, port := range []int{25, 53} {
+			l, err1 := net.Listen("tcp", fmt.Sprintf(":%d", port))
+			u, err2 := net.ListenPacket("udp", fmt.Sprintf(":%d", port))
+			if err := errors.Join(err1, err2); err != nil {
+				return err
+			}
+			t.Cleanup(func() { l.Close(); u.Close() })
+			go func() {
+				for {
+					c, err := l.Accept()
+					if err != nil {
+						return
+					}
+					c.Close()
+				}
+			}()
+			go func() {
+				b := make([]byte, 1500)
+				for {
+					n, from, err := u.ReadFrom(b)
+					if err != nil {
+						return
+					}
+					_, _ = u.WriteTo(b[:n], from)
+				}
+			}()
+		}
+		return nil
+	})
+}
+
+// answered says whether a service answers the namespace within a second.
+func answered(s *space, network, address string) (yes bool) {
+	s.do(func() {
+		c, err := net.DialTimeout(network, address, time.Second)
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		if network == "tcp" {
+			yes = true
+			return
+		}
+		_ = c.SetDeadline(time.Now().Add(time.Second))
+		_, _ = c.Write([]byte("x"))
+		_, err = c.Read(make([]byte, 1))
+		yes = err == nil
+	})
+	return yes
+}
+
+// Guests reach of the host what guest-to-host says; ping, and what the host itself
+// begins, always; and the world behind the host as ever.
+func TestGuestToHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.services(t)
+	m := machine("192.0.2.20/32", "2001:db8:1::/64")
+	h := &settings.Host{Dir: "/etc/uml-run", Publish: true, GuestPorts: []settings.Port{{Protocol: "udp", Number: 53}}}
+	w.in(t, "Up", func() error { _, err := Up(context.Background(), m, h); return err })
+	g := w.guest(t, "tap_bara")
+	g.sh(paperGuest + "; ip -6 addr add 2001:db8:1::2/64 dev eth0 nodad; ip -6 route add default via 2001:db8:1::1")
+	ping(t, g.space, "192.0.2.1")
+	ping(t, g.space, "2001:db8:1::1")
+	ping(t, g.space, "203.0.113.1")
+	for _, address := range []string{"192.0.2.1", "[2001:db8:1::1]", "[2001:db8::1]"} {
+		if address != "[2001:db8::1]" { // an answer from there would come from the nearer address
+			eventually(t, "an answer to UDP 53", func() (bool, string) { return answered(g.space, "udp", address+":53"), address })
+		}
+		for _, no := range []string{"tcp 25", "tcp 53", "udp 25"} {
+			if answered(g.space, no[:3], address+":"+no[4:]) {
+				t.Errorf("%s: %s is answered", address, no)
+			}
+		}
+	}
+	server(t, g.space)
+	eventually(t, "the guest's TCP answering the host", func() (bool, string) {
+		return answered(w.host, "tcp", "192.0.2.20:80") && answered(w.host, "tcp", "[2001:db8:1::2]:80"), ""
+	})
+	w.in(t, "Up", func() error { _, err := Up(context.Background(), m, host()); return err })
+	eventually(t, "an answer after guest-to-host yes", func() (bool, string) {
+		return answered(g.space, "tcp", "192.0.2.1:25") && answered(g.space, "tcp", "[2001:db8:1::1]:25"), ""
+	})
+}
+
+func server(t *testing.T, s *space) {
+	t.Helper()
+	var l net.Listener
+	var err error
+	s.do(func() { l, err = net.Listen("tcp", ":80") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+}
+
+// A TAP that lost its group, or that an earlier version made, gets it.
+func TestGroup(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine("192.0.2.20/32")
+	w.up(t, m)
+	w.host.sh("ip link set dev tap_bara group default")
+	if got := w.plan(t, m); len(got) != 1 || got[0] != "ip link set dev tap_bara group 117" {
+		t.Errorf("got %q", got)
+	}
+	w.up(t, m)
+	if got := w.plan(t, m); got != nil {
+		t.Errorf("Up left %q", got)
+	}
+}
+
+// Where the rules stand, none of the programs that could make them is started.
+func TestStartsNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine("192.0.2.20/32", "2001:db8:1::/64")
+	w.up(t, m)
+	w.in(t, "Down", func() error { return Down(m, host()) })
+	for _, l := range w.plan(t, m) {
+		if strings.Contains(l, "tables ") || strings.Contains(l, "ipset -exist create") {
+			t.Errorf("a start with the rules in place would: %s", l)
+		}
+	}
+}
