@@ -13,6 +13,9 @@ import (
 // root can put another file where one of root's is. In a sticky one (/tmp) nobody
 // can replace what is root's.
 func Rooted(dir string) error {
+	if !path.IsAbs(dir) {
+		return fault.Permanent("%s: is no absolute path", dir)
+	}
 	for ; ; dir = path.Dir(dir) {
 		var st unix.Stat_t
 		if err := unix.Lstat(dir, &st); err != nil {

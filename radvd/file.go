@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,9 +28,12 @@ const maxFile = 64 << 20
 // find follows the links of a name, the last of which may lead to no file yet.
 func find(name string) (*file, error) {
 	for range 40 { // the kernel follows as many
-		dir, err := filepath.EvalSymlinks(filepath.Dir(name))
+		dir, err := realDir(filepath.Dir(name))
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
 			return nil, fault.Permanent("%s: there is no such directory (see the host's setting radvd-conf)", filepath.Dir(name))
+		}
+		if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENAMETOOLONG) {
+			return nil, fault.Permanent("%w", err)
 		}
 		if err != nil {
 			return nil, err
@@ -49,6 +53,16 @@ func find(name string) (*file, error) {
 		name = to
 	}
 	return nil, fault.Permanent("%s: %w", name, unix.ELOOP)
+}
+
+// realDir is a directory's name without links.
+func realDir(name string) (string, error) {
+	dir, err := handle.OpenDir(name)
+	if err != nil {
+		return "", err
+	}
+	defer dir.Close()
+	return dir.Real()
 }
 
 // read returns the text, "" if there is no file.
@@ -80,9 +94,10 @@ func (f *file) read() (string, error) {
 	return string(text), err
 }
 
-// replace makes text the file, or with "" removes it, in one step: whoever looks
-// finds the old one or the new one whole, and so does a host that lost its power.
-// What a killed run left beside it is of no use to anybody.
+// replace makes text the file, or with "" removes it, unless it is no longer what
+// was read. It is done in one step: whoever looks finds the old one or the new one
+// whole, and so does a host that lost its power. What a killed run left beside it is
+// of no use to anybody.
 func (f *file) replace(text string) error {
 	dir, base := filepath.Split(f.name)
 	fresh := filepath.Join(dir, "."+base+".uml-net")
@@ -90,6 +105,9 @@ func (f *file) replace(text string) error {
 		return err
 	}
 	if text == "" {
+		if err := f.same(); err != nil {
+			return err
+		}
 		if err := os.Remove(f.name); err != nil {
 			return err
 		}
@@ -99,7 +117,11 @@ func (f *file) replace(text string) error {
 		os.Remove(fresh)
 		return fmt.Errorf("write %s: %w", f.name, err)
 	}
-	if err := os.Rename(fresh, f.name); err != nil {
+	err := f.same()
+	if err == nil {
+		err = os.Rename(fresh, f.name)
+	}
+	if err != nil {
 		os.Remove(fresh)
 		return err
 	}
@@ -125,6 +147,9 @@ func (f *file) write(name, text string) error {
 		return err
 	}
 	if _, err := io.WriteString(w, text); err != nil {
+		return err
+	}
+	if err := os.Chtimes(name, time.Time{}, time.Now().Add(-still)); err != nil {
 		return err
 	}
 	if err := w.Sync(); err != nil {

@@ -28,6 +28,10 @@ func (f *file) lock(ctx context.Context) (*lock, error) {
 	if err != nil {
 		return nil, err
 	}
+	if st, err := file.Stat(); err == nil && !st.Mode().IsRegular() {
+		file.Close()
+		return nil, fault.Permanent("%s: is no regular file (try: rm %s)", name, name)
+	}
 	// Asked again and again, since a wait in flock(2) could not be ended.
 	const patience = time.Minute
 	for end := time.Now().Add(patience); ; {

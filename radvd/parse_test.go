@@ -110,9 +110,22 @@ func TestInterfaces(t *testing.T) {
 	}
 }
 
+// keywords are all of radvd's scanner, 2.20 and later, that the kernel takes for an
+// interface's name too. From 2.20 on they are words in any case.
+const keywords = `interface prefix route RDNSS DNSSL clients lowpanco abro nat64prefix AdvRASrcAddress
+	IgnoreIfMissing AdvSendAdvert AdvManagedFlag AdvLinkMTU AdvRAMTU AdvRetransTimer AdvCurHopLimit
+	RemoveAdvOnExit AdvOnLink AdvAutonomous DeprecatePrefix AdvRouterAddr AdvIntervalOpt UnicastOnly
+	Base6Interface RemoveRoute AdvRDNSSOpen FlushRDNSS FlushDNSSL AdvContextID AdvLifeTime AdvVersionLow
+	AdvVersionHigh Adv6LBRaddress infinity on off low medium high`
+
 // A name that radvd refuses would take the whole file with it.
 func TestTellable(t *testing.T) {
-	names := append(strings.Fields(reserved), "12", "1.5", "1.5.3", "1e5", "5x", "tap_a", "tap-1.2", "a", "abc", "onoff")
+	for _, n := range strings.Fields(keywords) {
+		if tellable(n) || tellable(strings.ToUpper(n)) {
+			t.Errorf("%q is taken for a name", n)
+		}
+	}
+	names := append(strings.Fields(keywords), "12", "1.5", "1.5.3", "1e5", "5x", "tap_a", "tap-1.2", "a", "abc", "onoff")
 	for _, n := range names {
 		cmd := exec.Command(program(), "-c", "-C", "/proc/self/fd/0")
 		cmd.Stdin = strings.NewReader("interface " + n + " { AdvSendAdvert on; };\n")

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,9 @@ import (
 	"uml/fault"
 	"uml/settings"
 )
+
+// tryFor is how long a file that is edited again and again is compared anew.
+var tryFor = 20 * time.Second
 
 // Options are what the command line says.
 type Options struct {
@@ -54,27 +58,39 @@ func Write(ctx context.Context, o Options) error {
 		return err
 	}
 	defer l.Close()
-	// The settings are read under the lock: of two that run at once the later one
-	// writes what it read later.
-	c, err := f.compare(o.Machines, time.Now())
-	if err != nil {
-		return err
+	for end := time.Now().Add(tryFor); ; {
+		// The settings are read under the lock: of two that run at once the later
+		// one writes what it read later.
+		c, err := f.compare(o.Machines, time.Now())
+		if err != nil {
+			return err
+		}
+		err = o.write(ctx, f, l, c)
+		if errors.Is(err, errEdited) {
+			if time.Now().Before(end) {
+				continue
+			}
+			err = fault.Temporary("%s: is being changed again and again, so nothing was written (try: fuser -v %s)", f.name, f.name)
+		}
+		return errors.Join(err, c.faults)
 	}
-	return errors.Join(o.write(ctx, f, l, c), c.faults)
 }
 
 func (o Options) print(ctx context.Context, f *file) error {
 	c, err := f.compare(o.Machines, time.Now())
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	if c.differs() {
+		err = c.sift(ctx) // what radvd refuses can be looked at all the same
+	}
+	switch {
 	case !c.differs():
 	case c.want == "":
 		o.Say(fmt.Sprintf("%s would be removed", f.name))
 	default:
-		if _, err = io.WriteString(o.Out, c.want); err == nil {
-			err = c.check(ctx) // what radvd refuses can be looked at all the same
-		}
+		_, e := io.WriteString(o.Out, c.want)
+		err = errors.Join(err, e)
 	}
 	return errors.Join(err, c.faults)
 }
@@ -84,8 +100,13 @@ func (o Options) write(ctx context.Context, f *file, l *lock, c *comparison) err
 	if err != nil || !owed && !c.differs() {
 		return err
 	}
+	if c.differs() {
+		if err := f.rest(ctx); err != nil {
+			return err
+		}
+	}
 	// Though it was good when it was written: radvd ends on one that is not.
-	if err := c.check(ctx); err != nil {
+	if err := c.sift(ctx); err != nil || !owed && !c.differs() {
 		return err
 	}
 	if c.differs() {
@@ -112,10 +133,16 @@ func (o Options) write(ctx context.Context, f *file, l *lock, c *comparison) err
 
 // A comparison is what the file is, and what it should be.
 type comparison struct {
-	file       *file
+	file  *file
+	links []link
+	parts parted
+	taken map[string]bool // interfaces of the administrator's
+	now   time.Time
+
 	have, want string // "": no file
-	interfaces int    // that are advertised on
-	faults     error  // of single machines
+	sections   []section
+	interfaces int   // that are advertised on
+	faults     error // of single machines
 }
 
 func (c *comparison) differs() bool { return c.have != c.want }
@@ -153,11 +180,20 @@ func (f *file) compare(machines string, now time.Time) (*comparison, error) {
 	if err != nil {
 		return nil, fault.Permanent("%s: %w", f.name, err)
 	}
-	taken := interfaces(p.before + p.after)
-	sections, errs := next(p.sections, links, taken, now)
-	return &comparison{
-		file: f, have: have, want: p.with(sections),
-		interfaces: len(taken) + len(sections),
-		faults:     errors.Join(errs...),
-	}, nil
+	c := &comparison{file: f, have: have, links: links, parts: p, taken: interfaces(p.before + p.after), now: now}
+	c.make(nil)
+	return c, nil
+}
+
+// make makes what is wanted, with some machines refused.
+func (c *comparison) make(refused map[string]error) {
+	links := slices.Clone(c.links)
+	for i := range links {
+		if err := refused[links[i].machine]; err != nil {
+			links[i].err = err
+		}
+	}
+	sections, faults := next(c.parts.sections, links, c.taken, c.now)
+	c.sections, c.want, c.faults = sections, c.parts.with(sections), errors.Join(faults...)
+	c.interfaces = len(c.taken) + len(sections)
 }

@@ -26,8 +26,14 @@ func read(machines string) ([]link, error) {
 	}
 	var links []link
 	for _, e := range entries {
-		if e.IsDir() && settings.CheckName(e.Name()) == nil {
+		if settings.CheckName(e.Name()) != nil {
+			continue
+		}
+		switch path := filepath.Join(machines, e.Name()); {
+		case e.IsDir():
 			links = append(links, link{machine: e.Name()})
+		case e.Type() == os.ModeSymlink && mayBeDir(path):
+			links = append(links, link{machine: e.Name(), err: fault.Permanent("%s: is a symbolic link, so no machine (move the directory there, or remove the link)", path)})
 		}
 	}
 	// In pieces: to hand over 10,000 machines one by one takes as long as to read them.
@@ -38,12 +44,21 @@ func read(machines string) ([]link, error) {
 		some := links[at:min(at+piece, len(links))]
 		readers.Go(func() {
 			for i := range some {
-				some[i].read(machines, &accounts)
+				if some[i].err == nil {
+					some[i].read(machines, &accounts)
+				}
 			}
 		})
 	}
 	readers.Wait()
 	return links, nil
+}
+
+// mayBeDir says whether a link leads to a directory, or may when what it leads to is
+// mounted: such a machine was moved, and its guest goes on.
+func mayBeDir(link string) bool {
+	st, err := os.Stat(link)
+	return err != nil || st.IsDir()
 }
 
 func (l *link) read(machines string, accounts *settings.Accounts) {

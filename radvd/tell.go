@@ -32,6 +32,11 @@ func program() string {
 	return ""
 }
 
+// A refusal is what radvd says of a text that it does not take.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
 // check has radvd itself judge a text, by its standard input. Without radvd nothing
 // is checked.
 func check(ctx context.Context, name, text string) error {
@@ -50,7 +55,7 @@ func check(ctx context.Context, name, text string) error {
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Exited() {
 		words := strings.ReplaceAll(strings.TrimSpace(said.String()), stdin+":", "line ")
-		return fault.Permanent("%s: radvd refuses what would be written, so nothing was (see --dry-run): %s", name, strings.ReplaceAll(words, "\n", "; "))
+		return fault.Permanent("%s: radvd refuses what would be written, so nothing was (see --dry-run): %w", name, refusal(strings.ReplaceAll(words, "\n", "; ")))
 	}
 	if err != nil {
 		return fmt.Errorf("check %s: %s: %w", name, path, err)
@@ -154,7 +159,18 @@ func (f *file) readBy(pid int) (bool, error) {
 	if err != nil || len(line) == 0 {
 		return false, err
 	}
-	reads, err := find(config(strings.Split(strings.TrimRight(string(line), "\x00"), "\x00")))
+	name := config(strings.Split(strings.TrimRight(string(line), "\x00"), "\x00"))
+	if !filepath.IsAbs(name) {
+		cwd, err := os.Readlink(dir + "cwd")
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) || errors.Is(err, unix.ENAMETOOLONG) {
+			return false, nil // gone, or deeper than any file of ours
+		}
+		if err != nil {
+			return false, err
+		}
+		name = filepath.Join(cwd, name)
+	}
+	reads, err := find(name)
 	if fault.Code(err) == fault.MustMend {
 		return false, nil // no file that could be ours
 	}

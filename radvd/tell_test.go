@@ -1,6 +1,8 @@
 package radvd
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +29,7 @@ func (h *host) start(args ...string) *daemon {
 	h.t.Helper()
 	d := &daemon{t: h.t, ended: make(chan error, 1), log: filepath.Join(h.t.TempDir(), "log")}
 	d.cmd = exec.Command(program(), append([]string{"-n", "-m", "logfile", "-l", d.log, "-d", "1", "-p", pidFiles[0]}, args...)...)
+	d.cmd.Dir = filepath.Dir(h.conf)
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if err := d.cmd.Start(); err != nil {
 		h.t.Fatal(err)
@@ -34,6 +37,13 @@ func (h *host) start(args ...string) *daemon {
 	go func() { d.ended <- d.cmd.Wait() }()
 	h.t.Cleanup(func() { d.cmd.Process.Kill(); os.Remove(pidFiles[0]) })
 	d.wait("its pid file", func() bool { pid, _ := readPID(pidFiles[0]); return pid > 0 && d.said("syntax ok") == 1 })
+	// It says both before it catches the signal, which would end it.
+	d.wait("handler of SIGHUP", func() bool {
+		status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+		_, caught, _ := strings.Cut(string(status), "SigCgt:\t")
+		mask, err := strconv.ParseUint(strings.SplitN(caught, "\n", 2)[0], 16, 64)
+		return err == nil && mask&(1<<(unix.SIGHUP-1)) != 0
+	})
 	return d
 }
 
@@ -180,6 +190,54 @@ func TestNotTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	changed(one)
+}
+
+// A name that is not absolute is one below where radvd stands, and whoever calls
+// himself radvd may stand anywhere.
+func TestRelative(t *testing.T) {
+	h := newHost(t)
+	h.machine("a", one)
+	h.write(false)
+	d := h.start("-C", "./radvd.conf")
+	h.machine("a", two)
+	h.write(true)
+	d.read(1)
+	d.cmd.Process.Kill()
+	<-d.ended
+
+	shell, err := os.ReadFile("/bin/sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := "/run/anyone" // of this test's own /run, where that user reaches it
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	own := dir + "/radvd"
+	if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(own, shell, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"x", "radvd.conf", "", ".", "../x/y", "/" + strings.Repeat("long/", 1000), "/proc/self/fd/0/x"} {
+		cmd := exec.Command(own, "-c", "read line", "sh", "-C", name)
+		cmd.Dir = "/"
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}, Pdeathsig: unix.SIGKILL}
+		in, err := cmd.StdinPipe()
+		if err == nil {
+			err = cmd.Start()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(pidFiles[0], []byte(strconv.Itoa(cmd.Process.Pid)), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		h.machine("a", []string{one, two}[i%2])
+		if _, said, err := h.run(false); !strings.Contains(said, "no radvd that reads it is running") || err != nil {
+			t.Errorf("%.20q: got %q, %v", name, said, err)
+		}
+		in.Close()
+		if err := cmd.Wait(); err != nil && !cmd.ProcessState.Exited() {
+			t.Errorf("%.20q: it was ended: %v", name, err)
+		}
+	}
 }
 
 func TestConfig(t *testing.T) {

@@ -32,8 +32,8 @@ func words(text string) func(yield func(string) bool) {
 }
 
 // reserved are the words of radvd 2.20 that an interface's name could be as well.
-const reserved = " interface prefix route rdnss dnssl clients lowpanco abro nat64prefix advrasrcaddress" +
-	" ignoreifmissing advsendadvert advlinkmtu advramtu advretranstimer advcurhoplimit removeadvonexit" +
+var reserved = " interface prefix route rdnss dnssl clients lowpanco abro nat64prefix advrasrcaddress" +
+	" ignoreifmissing advsendadvert advmanagedflag advlinkmtu advramtu advretranstimer advcurhoplimit removeadvonexit" +
 	" advonlink advautonomous deprecateprefix advrouteraddr advintervalopt unicastonly base6interface" +
 	" removeroute advrdnssopen flushrdnss flushdnssl advcontextid advlifetime advversionlow" +
 	" advversionhigh adv6lbraddress infinity on off low medium high "

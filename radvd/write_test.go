@@ -41,7 +41,8 @@ func (h *host) put(name, text string) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		h.t.Fatal(err)
 	}
-	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+	// What is put was put long ago.
+	if err := errors.Join(os.WriteFile(name, []byte(text), 0o644), os.Chtimes(name, noon, noon)); err != nil {
 		h.t.Fatal(err)
 	}
 }
@@ -111,9 +112,7 @@ func (h *host) age() {
 			text = strings.ReplaceAll(text, line, before+until+"2026-01-01T00:00:00Z\n")
 		}
 	}
-	if err := os.WriteFile(h.conf, []byte(text), 0o644); err != nil {
-		h.t.Fatal(err)
-	}
+	h.put("etc/radvd.conf", text)
 }
 
 func ours(sections ...section) string { return parted{}.with(sections) }
@@ -294,6 +293,32 @@ func TestLink(t *testing.T) {
 	}
 }
 
+// Who moves a machine and leaves a link in its place, or the link alone while what it
+// leads to is not mounted, does not have its guest lose its prefix.
+func TestLinkedMachine(t *testing.T) {
+	h := newHost(t)
+	h.machine("a", one)
+	h.machine("b", two)
+	h.write(false)
+	before := h.text()
+	machines := filepath.Join(h.dir, "machines")
+	other := t.TempDir()
+	if err := errors.Join(
+		os.Rename(machines+"/a", other+"/a"), os.Symlink(other+"/a", machines+"/a"),
+		os.RemoveAll(machines+"/b"), os.Symlink("/no/where/b", machines+"/b"),
+		os.Symlink("/etc/passwd", machines+"/c")); err != nil {
+		t.Fatal(err)
+	}
+	_, said, err := h.run(false)
+	var want []string
+	for _, name := range []string{"a", "b"} {
+		want = append(want, name+" is advertised as before: "+machines+"/"+name+": is a symbolic link, so no machine (move the directory there, or remove the link)")
+	}
+	if err == nil || err.Error() != strings.Join(want, "\n") || fault.Code(err) != fault.MayPass || said != "" || h.text() != before {
+		t.Errorf("exit %d, %v, said %s, wrote\n%s", fault.Code(err), err, said, h.text())
+	}
+}
+
 // Of runs at one time each writes what was set before it began.
 func TestTogether(t *testing.T) {
 	h := newHost(t)
@@ -317,5 +342,22 @@ func TestTogether(t *testing.T) {
 	all.Wait()
 	if n := strings.Count(h.text(), "\tprefix "); n != 20 {
 		t.Errorf("%d prefixes, want 20", n)
+	}
+}
+
+// What stands in the lock file's place is said.
+func TestLockIsNoFile(t *testing.T) {
+	h := newHost(t)
+	f, err := find(h.conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := f.lockName()
+	if err := unix.Mkfifo(name, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Remove(name)
+	if _, _, err := h.run(false); err == nil || err.Error() != name+": is no regular file (try: rm "+name+")" || fault.Code(err) != fault.MustMend {
+		t.Errorf("got %v", err)
 	}
 }

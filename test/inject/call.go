@@ -50,7 +50,7 @@ var calls = map[uint64]call{
 	unix.SYS_STATFS: {"statfs", path0, failed}, unix.SYS_FSTATFS: {"fstatfs", file, failed},
 	unix.SYS_FACCESSAT: {"faccessat", path1, failed}, unix.SYS_FACCESSAT2: {"faccessat2", path1, []unix.Errno{unix.EIO, unix.ENOMEM}},
 	unix.SYS_READLINKAT: {"readlinkat", path1, failed}, unix.SYS_GETDENTS64: {"getdents", file, failed},
-	unix.SYS_FTRUNCATE: {"ftruncate", file, noRoom}, unix.SYS_FSYNC: {"fsync", file, noRoom},
+	unix.SYS_UTIMENSAT: {"utimensat", path1, failed}, unix.SYS_FTRUNCATE: {"ftruncate", file, noRoom}, unix.SYS_FSYNC: {"fsync", file, noRoom},
 	unix.SYS_FCHOWNAT: {"fchownat", path1, []unix.Errno{unix.EDQUOT, unix.EIO}}, unix.SYS_FCHMOD: {"fchmod", file, failed},
 	unix.SYS_MKDIRAT: {"mkdirat", path1, noRoom}, unix.SYS_MKNODAT: {"mknodat", path1, noRoom},
 	unix.SYS_UNLINKAT: {"unlinkat", path1, failed}, unix.SYS_RENAMEAT: {"renameat", path1, noRoom},
