@@ -148,22 +148,24 @@ func (c *checker) forwarding(external string) {
 	c.host.ok("forwarding", "%s: %s; %s", external, word, note)
 }
 
-// neighbours: the table holds every address that is asked or spoken to. When it
-// is full, the kernel drops packets and says so only in its log.
+// neighbours: the tables hold every address that is asked or spoken to. When one is
+// full, the kernel drops packets and says so only in its log.
 func (c *checker) neighbours() {
-	most, ok := sysctl("net/ipv4/neigh/default/gc_thresh3")
-	if !ok {
-		return // a network namespace that does not show it
-	}
 	addresses := 0
 	for _, m := range c.machines {
 		addresses += len(m.Addresses)
 	}
-	if addresses > most/2 {
-		c.host.warn("neighbours", "net.ipv4.neigh.default.gc_thresh3 is %d, little for %d addresses of guests (try: sysctl -w net.ipv4.neigh.default.gc_thresh3=%d, the same in net.ipv6)", most, addresses, 4*addresses)
-		return
+	for _, family := range []string{"ipv4", "ipv6"} {
+		name := "net." + family + ".neigh.default.gc_thresh3"
+		most, ok := sysctl("net/" + family + "/neigh/default/gc_thresh3")
+		switch {
+		case !ok: // a network namespace that does not show it
+		case addresses > most/2:
+			c.host.warn("neighbours", "%s is %d, little for %d addresses of guests (try: sysctl -w %s=%d)", name, most, addresses, name, 4*addresses)
+		default:
+			c.host.ok("neighbours", "%s is %d, for %d addresses of guests", name, most, addresses)
+		}
 	}
-	c.host.ok("neighbours", "gc_thresh3 is %d, for %d addresses of guests", most, addresses)
 }
 
 // hardlinks: with protection a guest's user can give no file of others a second
