@@ -12,7 +12,7 @@ func TestMain(m *testing.M) {
 }
 
 // What a start promises whatever the machine's speed: no process but the trial's
-// of SKAS, one time-out for 40 silent addresses, and nothing of ours afterwards.
+// of SKAS and two that were forked to announce, one time-out for 40 silent addresses, and nothing of ours afterwards.
 func TestStart(t *testing.T) {
 	t.Parallel()
 	b, err := newBench(t)
@@ -23,8 +23,12 @@ func TestStart(t *testing.T) {
 		suite := b.rivals(addresses)[0]
 		for _, when := range []string{"first", "again"} {
 			s := suite.start()
-			if s.Processes != 1 || s.Beside != 0 {
-				t.Errorf("%d addresses, %s: %d processes started and %d beside, want 1 and 0", addresses, when, s.Processes, s.Beside)
+			want := 1
+			if addresses > 0 {
+				want = 3
+			}
+			if s.Processes < want || s.Processes > want+1 || s.Beside != 0 { // a thread that has ended counts too
+				t.Errorf("%d addresses, %s: %d processes started and %d beside, want %d and 0", addresses, when, s.Processes, s.Beside, want)
 			}
 			if addresses > 0 && s.Wall < timeout {
 				t.Errorf("%d addresses, %s: %v, not even one time-out of %v", addresses, when, s.Wall, timeout)

@@ -65,6 +65,7 @@ func newBench(t lab.TB) (*bench, error) {
 	l := lab.New(t)
 	l.SetHost("ping-timeout", fmt.Sprint(timeout.Milliseconds()))
 	in := func(name string) string { return filepath.Join(l.Dir, name) }
+	l.Must("uml-net", "restore") // the host's first start makes the firewall's rules
 	b := &bench{l, t, in("bench"), in("run.sh"), in("run-arp.sh"), in("floor")}
 	own, err := os.ReadFile("/proc/self/exe")
 	if err != nil {
@@ -138,11 +139,11 @@ type rival struct {
 // after another. Without an address there is nothing to ask by ARP.
 func (b *bench) rivals(addresses int) []*rival {
 	all := []*rival{
-		b.machine("suite", 20+addresses, addresses, filepath.Join(b.Bin, "uml-run")),
-		b.machine("script", 80+addresses, addresses, b.script),
+		b.machine("suite", 20+addresses/4, addresses, filepath.Join(b.Bin, "uml-run")),
+		b.machine("script", 80+addresses/4, addresses, b.script),
 	}
 	if addresses > 0 {
-		all = append(all, b.machine("arp", 140+addresses, addresses, b.arp))
+		all = append(all, b.machine("arp", 140+addresses/4, addresses, b.arp))
 	}
 	all[0].wait = timeout * time.Duration(min(addresses, 1))
 	for _, script := range all[1:] {

@@ -176,7 +176,8 @@ func started(pid int) (int, error) {
 	return n, nil
 }
 
-// beside counts the lab's processes but for its first, ours, and pid.
+// beside counts the lab's processes but for its first, ours, pid, and those that go on
+// announcing the addresses for two seconds.
 func beside(pid int) (int, error) {
 	all, err := others(pid)
 	return len(all), err
@@ -184,7 +185,10 @@ func beside(pid int) (int, error) {
 
 func others(pid int) ([]int, error) {
 	all, err := numbers("/proc")
-	return slices.DeleteFunc(all, func(p int) bool { return p == 1 || p == os.Getpid() || p == pid }), err
+	return slices.DeleteFunc(all, func(p int) bool {
+		name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", p))
+		return p == 1 || p == os.Getpid() || p == pid || string(name) == "uml-announce\n"
+	}), err
 }
 
 func numbers(dir string) (all []int, err error) {
