@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"uml/settings"
+	"uml/test/frames"
 )
 
 // services answers TCP and UDP on the host's ports 25 and 53.
@@ -99,6 +101,64 @@ func TestGuestToHost(t *testing.T) {
 	eventually(t, "an answer after guest-to-host yes", func() (bool, string) {
 		return answered(g.space, "tcp", "192.0.2.1:25") && answered(g.space, "tcp", "[2001:db8:1::1]:25"), ""
 	})
+}
+
+// No guest makes the host believe that the way to somebody else takes small packets
+// only: of what it forwards for other guests it would then drop the rest.
+func TestPathMTU(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine("192.0.2.20/32", "2001:db8:1::/64")
+	w.up(t, m)
+	tap, mac := openTAP(t, w.host, "tap_bara"), m.HostMAC()
+	defer tap.Close()
+	s := frames.Scene{
+		Kind: frames.Routed, Prefix: m.IP6[0],
+		Guest:  frames.Node{MAC: m.MAC, IP4: m.IP4[0].Addr(), IP6: netip.MustParseAddr("2001:db8:1::2"), Link: m.LinkLocal()},
+		Host:   frames.Node{MAC: mac, IP4: netip.MustParseAddr("192.0.2.1"), IP6: netip.MustParseAddr("2001:db8:1::1")},
+		Other:  frames.Node{MAC: mac, IP4: netip.MustParseAddr("198.51.100.9"), IP6: netip.MustParseAddr("2001:db8:beef::1"), Link: m.LinkLocal()},
+		Router: frames.Node{MAC: mac, IP4: netip.MustParseAddr("192.0.2.254"), IP6: netip.MustParseAddr("2001:db8::2"), Link: m.LinkLocal()},
+	}
+	eventually(t, "a link-local address of the host", func() (bool, string) {
+		out := w.host.sh("ip -6 -br addr show dev tap_bara scope link -tentative")
+		for _, word := range strings.Fields(out) {
+			if p, err := netip.ParsePrefix(word); err == nil {
+				s.Host.Link = p.Addr()
+			}
+		}
+		return s.Host.Link.IsValid(), out
+	})
+	heard := w.listen(t, w.other, "eth0")
+	told := func() string {
+		n := 0
+		for _, f := range frames.Forgeries(s) {
+			if strings.Contains(f.Name, "too big, to") || strings.Contains(f.Name, "fragmentation needed, to") {
+				n++
+				if _, err := tap.Write(f.Bytes); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if n < 7 {
+			t.Fatalf("only %d frames", n)
+		}
+		for _, f := range frames.Honest(s, 1500) {
+			if f.Name == "IPv4 UDP" || f.Name == "IPv6 UDP" {
+				until(t, "the last frame", func() bool { _, err := tap.Write(f.Bytes); return err == nil && heard.heard(f) })
+			}
+		}
+		return w.host.sh("ip route get 198.51.100.9; ip -6 route get 2001:db8:beef::1")
+	}
+	for _, h := range []*settings.Host{host(), {Dir: "/etc/uml-run", Publish: true}} {
+		w.in(t, "Up", func() error { return up(context.Background(), m, h) })
+		if got := told(); strings.Contains(got, "mtu") {
+			t.Errorf("guest-to-host %v: the host believes\n%s", h.GuestToHost, got)
+		}
+	}
+	w.host.sh("iptables -t raw -F; ip6tables -t raw -F")
+	if got := told(); strings.Count(got, "mtu") != 2 {
+		t.Errorf("without rules the host believes\n%s", got)
+	}
 }
 
 func server(t *testing.T, s *space) {
