@@ -144,6 +144,23 @@ func TestAltered(t *testing.T) {
 	}
 }
 
+// Rules in a table that sleeps are none, and it is not woken: it may be others' too.
+func TestDormant(t *testing.T) {
+	use(t, "nft")
+	s := newSpace(t)
+	s.restore(closed)
+	s.sh("for f in ip ip6; do nft add table $f raw '{ flags dormant; }'; done")
+	s.stand(closed, false, "dormant")
+	err := s.do(func() error { return Restore(context.Background(), closed) })
+	if fault.Code(err) != fault.MustMend || !strings.Contains(err.Error(), "nft add table ip raw;") || !strings.Contains(err.Error(), "nft add table ip6 raw;") {
+		t.Errorf("of a dormant table Restore says: %v", err)
+	}
+	s.sh("for f in ip ip6; do nft add table $f raw; done")
+	s.restore(closed)
+	s.stand(closed, true, "awake")
+	s.once("awake")
+}
+
 // Many at once, as when a host boots, make the rules once.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()

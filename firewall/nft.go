@@ -107,6 +107,40 @@ func (r *rule) take(expr map[uint16][]byte) {
 	r.body += name + "\x00" + string(data)
 }
 
+// passed says whether packets pass through what iptables-nft's table has: it may be
+// dormant, with all that is in it, or hang at another hook.
+func (n netfilter) passed(f family) (bool, error) {
+	name := nl.NewRtAttr(unix.NFTA_TABLE_NAME, nl.ZeroTerminated(table))
+	found, err := n.request(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETTABLE, 0, f, name)
+	if err != nil || word(one(found)[unix.NFTA_TABLE_FLAGS])&unix.NFT_TABLE_F_DORMANT != 0 {
+		return false, unless(err)
+	}
+	found, err = n.request(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETCHAIN, 0, f,
+		nl.NewRtAttr(unix.NFTA_CHAIN_TABLE, nl.ZeroTerminated(table)), nl.NewRtAttr(unix.NFTA_CHAIN_NAME, nl.ZeroTerminated(entry)))
+	hook := attributes(one(found)[unix.NFTA_CHAIN_HOOK])
+	at, priority := hook[unix.NFTA_HOOK_HOOKNUM], int32(word(hook[unix.NFTA_HOOK_PRIORITY]))
+	return at != nil && word(at) == unix.NF_INET_PRE_ROUTING && priority == rawPriority, unless(err)
+}
+
+// rawPriority is NF_IP_PRI_RAW, before connection tracking.
+const rawPriority = -300
+
+// one is the attributes of an answer that is no list.
+func one(msgs [][]byte) map[uint16][]byte {
+	if len(msgs) == 0 {
+		return nil
+	}
+	return attributes(msgs[0][nl.SizeofNfgenmsg:])
+}
+
+// unless forgives that there is none.
+func unless(err error) error {
+	if none(err) {
+		return nil
+	}
+	return err
+}
+
 // nftChain says whether the table has a chain.
 func (n netfilter) nftChain(f family, name string) (bool, error) {
 	_, err := n.request(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETCHAIN, 0, f,
@@ -145,5 +179,13 @@ func attributes(b []byte) map[uint16][]byte {
 }
 
 func text(b []byte) string { return strings.TrimRight(string(b), "\x00") }
+
+// word is one of 32 bits, 0 if there is none.
+func word(b []byte) uint32 {
+	if len(b) != 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b)
+}
 
 func big(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }

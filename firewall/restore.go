@@ -149,6 +149,14 @@ func (n netfilter) seal(p *program, h *settings.Host) error {
 			return err
 		}
 	}
+	passed, err := n.passed(p.family)
+	if err != nil {
+		return err
+	}
+	if whole(rules) && !passed {
+		inet := map[family]string{four: "ip", six: "ip6"}[p.family]
+		return fault.Permanent("nf_tables: table %s %s is dormant, or its chain %s not at the hook of iptables-nft, and guests can forge addresses (try: nft add table %[1]s %[2]s; uml-net restore)", inet, table, entry)
+	}
 	return fault.Temporary("%v: the rules do not stand after %s made them (somebody else changes them)", p.family, p.Path)
 }
 
