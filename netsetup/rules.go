@@ -1,7 +1,6 @@
 package netsetup
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,8 +18,8 @@ func rules(h *settings.Host) ([]Step, error) {
 	if err != nil || len(lines) == 0 {
 		return nil, err
 	}
-	return []Step{{strings.Join(lines, "\n"), false, func(*conn) error {
-		return firewall.Restore(context.Background(), h)
+	return []Step{{strings.Join(lines, "\n"), false, func(c *conn) error {
+		return firewall.Restore(c.ctx, h)
 	}}}, nil
 }
 

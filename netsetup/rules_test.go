@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"uml/settings"
 	"uml/test/frames"
@@ -158,6 +161,30 @@ func TestPathMTU(t *testing.T) {
 	w.host.sh("iptables -t raw -F; ip6tables -t raw -F")
 	if got := told(); strings.Count(got, "mtu") != 2 {
 		t.Errorf("without rules the host believes\n%s", got)
+	}
+}
+
+// Who is told to stop while another makes the rules does not wait for him.
+func TestRulesWait(t *testing.T) {
+	w := newWorld(t)
+	f, err := os.OpenFile("/run/uml-net.lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	patience := time.AfterFunc(20*time.Second, func() { f.Close() })
+	told := errors.New("told to stop")
+	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Second, told)
+	defer cancel()
+	w.host.do(func() { err = up(ctx, machine("192.0.2.20/32"), host()) })
+	if !patience.Stop() {
+		t.Error("Up waited for the lock to the end")
+	}
+	if !errors.Is(err, told) {
+		t.Errorf("got %v", err)
 	}
 }
 
