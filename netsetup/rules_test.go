@@ -222,6 +222,18 @@ func TestGroup(t *testing.T) {
 	if got := w.plan(t, m); got != nil {
 		t.Errorf("Up left %q", got)
 	}
+	kernel := openTAP(t, w.host, m.TAP)
+	defer kernel.Close()
+	for name, decide := range map[string]func(*Survey) error{"gc": (*Survey).Garbage, "restore": (*Survey).Rules} {
+		w.host.sh("ip link set dev tap_bara group default")
+		owner := func(string) Owner { return Owner{Machine: m, Locked: true} }
+		if did := w.survey(t, host(), owner, decide); !strings.Contains(did, "ip link set dev tap_bara group 117") {
+			t.Errorf("%s did\n%s", name, did)
+		}
+		if again := w.plan(t, m); again != nil {
+			t.Errorf("%s left %q", name, again)
+		}
+	}
 }
 
 // Where the rules stand, none of the programs that could make them is started.
