@@ -72,19 +72,31 @@ func none(err error) bool {
 	return false
 }
 
-// nftRules are those of table raw, with iptables-nft's chains.
+// nftRules are those of our chains in table raw, and of the one that leads there:
+// others may have thousands in the table.
 func (n netfilter) nftRules(f family) (all []rule, err error) {
+	for _, chain := range []string{entry, guests, forged, outside, guard} {
+		rules, err := n.nftChainRules(f, chain)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rules...)
+	}
+	return all, nil
+}
+
+func (n netfilter) nftChainRules(f family, chain string) (all []rule, err error) {
 	msgs, err := n.request(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, f,
-		nl.NewRtAttr(unix.NFTA_RULE_TABLE, nl.ZeroTerminated(table)))
+		nl.NewRtAttr(unix.NFTA_RULE_TABLE, nl.ZeroTerminated(table)), nl.NewRtAttr(unix.NFTA_RULE_CHAIN, nl.ZeroTerminated(chain)))
 	if none(err) {
 		return nil, nil
 	}
 	for _, m := range msgs {
 		attrs := attributes(m[nl.SizeofNfgenmsg:])
-		if text(attrs[unix.NFTA_RULE_TABLE]) != table { // an older kernel does not filter
+		r := rule{chain: text(attrs[unix.NFTA_RULE_CHAIN])}
+		if text(attrs[unix.NFTA_RULE_TABLE]) != table || r.chain != chain { // an older kernel does not filter
 			continue
 		}
-		r := rule{chain: text(attrs[unix.NFTA_RULE_CHAIN])}
 		list, _ := nl.ParseRouteAttr(attrs[unix.NFTA_RULE_EXPRESSIONS])
 		for _, e := range list {
 			r.take(attributes(e.Value))
