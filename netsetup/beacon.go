@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 
 	"github.com/vishvananda/netlink"
@@ -28,18 +29,20 @@ const ioctlOnly = unix.O_WRONLY | unix.O_RDWR
 // TAP. In between another host would find the addresses silent, and start the
 // guest too. When the kernel ends, the beacon and its routes are gone with it.
 type beacon struct {
-	name   string
-	m      *settings.Machine
-	routes []route
-	dev    netlink.Link // when it is there
+	name    string
+	m       *settings.Machine
+	routes  []route
+	publish []netip.Addr
+	dev     netlink.Link // when it is there
 }
 
 func beaconName(m *settings.Machine) string { return fmt.Sprintf("live_%x", m.User.UID) }
 
 // newBeacon is nil where the host does not answer in the guest's place.
 func newBeacon(m *settings.Machine, h *settings.Host) *beacon {
-	b := &beacon{name: beaconName(m), m: m}
-	for _, r := range wanted(m, h).routes {
+	w := wanted(m, h)
+	b := &beacon{name: beaconName(m), m: m, publish: w.publish}
+	for _, r := range w.routes {
 		if r.to.Addr().Is4() {
 			b.routes = append(b.routes, r)
 		}
@@ -50,47 +53,68 @@ func newBeacon(m *settings.Machine, h *settings.Host) *beacon {
 	return b
 }
 
-// Hold lights the machine's beacon: the host answers for the guest's addresses
-// until the descriptor is closed. Nil: it answers for none.
-func Hold(m *settings.Machine, h *settings.Host) (*os.File, error) {
+// Hold lights the machine's beacon, and publishes its IPv4 addresses: the host
+// answers for them until the descriptor is closed. It is the first claim, before Up,
+// and takes a few calls only: until it is done, a start on another host hears
+// silence. Nil: the host answers for none.
+func Hold(m *settings.Machine, h *settings.Host) (*os.File, News, error) {
 	b := newBeacon(m, h)
 	if b == nil {
-		return nil, nil
+		return nil, News{}, nil
 	}
 	fd, err := openTUN(ioctlOnly)
 	if err != nil {
-		return nil, err
+		return nil, News{}, err
 	}
 	f := os.NewFile(uintptr(fd), b.name)
-	if err := b.light(fd); err != nil {
+	news, err := b.light(fd, h)
+	if err != nil {
 		f.Close()
-		return nil, err
+		return nil, News{}, err
 	}
-	return f, nil
+	return f, news, nil
 }
 
-func (b *beacon) light(fd int) error {
-	err := setIFF(fd, b.name, unix.IFF_TUN|unix.IFF_TUN_EXCL)
+func (b *beacon) light(fd int, h *settings.Host) (n News, err error) {
+	err = setIFF(fd, b.name, unix.IFF_TUN|unix.IFF_TUN_EXCL)
 	if errors.Is(err, unix.EBUSY) {
-		return fault.Temporary("%s: is there already, by a process that has it open (end it: the guest is down)", b.name)
+		return n, fault.Temporary("%s: is there already, by a process that has it open (end it: the guest is down)", b.name)
 	}
 	if err != nil {
-		return fmt.Errorf("make %s: %w", b.name, err)
+		return n, fmt.Errorf("make %s: %w", b.name, err)
 	}
 	c, err := dial()
 	if err != nil {
-		return err
+		return n, err
 	}
 	defer c.Close()
+	ext, err := c.external(h)
+	if err != nil {
+		return n, err
+	}
 	l, err := c.link(b.name)
 	if err != nil {
-		return err
+		return n, err
 	}
 	if l == nil {
-		return fault.Temporary("%s: gone as soon as it was made (somebody else changes it)", b.name)
+		return n, fault.Temporary("%s: gone as soon as it was made (somebody else changes it)", b.name)
 	}
 	b.dev = l.attrs()
-	return c.run(context.Background(), b.steps())
+	steps, err := b.claim(ext)
+	if err != nil {
+		return n, err
+	}
+	return newsOn(ext, b.publish), c.run(context.Background(), steps)
+}
+
+// claim: an address is published when all else is there that its answer needs.
+func (b *beacon) claim(ext *link) (steps []Step, err error) {
+	steps, err = switchSteps(external4(ext.Name), false)
+	steps = append(steps, b.steps()...)
+	for _, a := range b.publish {
+		steps = append(steps, ext.publishStep(a))
+	}
+	return steps, err
 }
 
 // steps make the beacon a dead end, whose routes end with its carrier even if the
@@ -133,10 +157,20 @@ func (l *look) putOut() []Step {
 
 // PlanHold is what Hold would do, a command a line; ip(8) makes no TUN that goes
 // with its descriptor.
-func PlanHold(m *settings.Machine, h *settings.Host) []string {
+func PlanHold(m *settings.Machine, h *settings.Host) ([]string, error) {
 	b := newBeacon(m, h)
 	if b == nil {
-		return nil
+		return nil, nil
 	}
-	return append([]string{fmt.Sprintf("open TUN %s, for the kernel to inherit", b.name)}, texts(b.steps())...)
+	c, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	ext, err := c.external(h)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := b.claim(ext)
+	return append([]string{fmt.Sprintf("open TUN %s, for the kernel to inherit", b.name)}, texts(steps)...), err
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func (w world) hold(m *settings.Machine) (f *os.File, err error) {
-	w.host.do(func() { f, err = Hold(m, host()) })
+	w.host.do(func() { f, _, err = Hold(m, host()) })
 	return f, err
 }
 
@@ -105,12 +105,12 @@ func TestNoBeacon(t *testing.T) {
 	w := newWorld(t)
 	quiet := *host()
 	quiet.Publish = false
-	for name, f := range map[string]func() (*os.File, error){
-		"IPv6 only":     func() (*os.File, error) { return Hold(machine("2001:db8:1::/64"), host()) },
-		"no publishing": func() (*os.File, error) { return Hold(machine("192.0.2.20/32"), &quiet) },
+	for name, f := range map[string]func() (*os.File, News, error){
+		"IPv6 only":     func() (*os.File, News, error) { return Hold(machine("2001:db8:1::/64"), host()) },
+		"no publishing": func() (*os.File, News, error) { return Hold(machine("192.0.2.20/32"), &quiet) },
 	} {
 		w.host.do(func() {
-			if got, err := f(); got != nil || err != nil {
+			if got, _, err := f(); got != nil || err != nil {
 				t.Errorf("%s: %v, %v", name, got, err)
 			}
 		})

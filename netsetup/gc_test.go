@@ -227,7 +227,7 @@ func TestGarbageBooting(t *testing.T) {
 	m := machine("192.0.2.20/32", "2001:db8:1::/64")
 	w.up(t, m)
 	w.in(t, "Hold", func() error {
-		f, err := Hold(m, host())
+		f, _, err := Hold(m, host())
 		if err == nil {
 			t.Cleanup(func() { f.Close() })
 		}

@@ -62,6 +62,36 @@ func Up(ctx context.Context, m *settings.Machine, h *settings.Host) (p News, err
 	return p, err
 }
 
+// Prepare makes what all guests of the machine's kind share and no failed start takes
+// back, the rules that hold them to their own addresses. It claims nothing, and can
+// take seconds: so a start does it before it asks whether the addresses are free.
+func Prepare(ctx context.Context, m *settings.Machine, h *settings.Host) error {
+	_, err := prepare(m, h, func(c *conn, steps []Step) error { return c.run(ctx, steps) })
+	return err
+}
+
+// PlanPrepare is what Prepare would do now.
+func PlanPrepare(m *settings.Machine, h *settings.Host) ([]string, error) {
+	return prepare(m, h, func(*conn, []Step) error { return nil })
+}
+
+func prepare(m *settings.Machine, h *settings.Host, do func(*conn, []Step) error) ([]string, error) {
+	c, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	l := &look{conn: c, m: m, h: h}
+	steps, err := l.wholeSteps()
+	if m.Net.Kind == settings.Routed {
+		steps, err = l.rules()
+	}
+	if err != nil {
+		return nil, err
+	}
+	return texts(steps), do(c, steps)
+}
+
 // Release takes the machine's routes and published neighbours away; the TAP
 // stays. Nobody answers for its addresses then.
 func Release(m *settings.Machine, h *settings.Host) error {

@@ -1,6 +1,7 @@
 package runscript
 
 import (
+	"slices"
 	"strings"
 
 	"uml/announce"
@@ -19,6 +20,11 @@ func (s *start) planAddresses(on *netsetup.Interface) error {
 	for _, l := range release {
 		s.plan("net", "%s", l)
 	}
+	prepare, err := netsetup.PlanPrepare(s.m, s.host)
+	if err != nil {
+		return err
+	}
+	s.planBefore(prepare)
 	if on == nil {
 		return nil
 	}
@@ -32,12 +38,27 @@ func (s *start) planAddresses(on *netsetup.Interface) error {
 	return nil
 }
 
+// planBefore prints what is done before its turn in what Up would do.
+func (s *start) planBefore(lines []string) {
+	for _, l := range lines {
+		s.plan("net", "%s", l)
+	}
+	s.up = slices.DeleteFunc(s.up, func(l string) bool { return slices.Contains(lines, l) })
+}
+
 func (s *start) planRest() error {
 	if s.m.Net.Kind == settings.None {
 		var err error
 		if s.up, err = netsetup.Plan(s.m, s.host); err != nil {
 			return err
 		}
+	}
+	if !s.m.HandsOver() {
+		hold, err := netsetup.PlanHold(s.m, s.host)
+		if err != nil {
+			return err
+		}
+		s.planBefore(hold)
 	}
 	news := ""
 	for _, l := range s.up {
@@ -49,10 +70,6 @@ func (s *start) planRest() error {
 	}
 	if s.m.HandsOver() {
 		s.plan("net", "open %s as descriptor %d, without offloads", s.m.TAP, s.tapNumber())
-	} else {
-		for _, l := range netsetup.PlanHold(s.m, s.host) {
-			s.plan("net", "%s", l)
-		}
 	}
 	if news != "" {
 		s.plan("say", "%s, and again in %v and %v", news, announce.Apart, 2*announce.Apart)

@@ -149,11 +149,8 @@ func (s *start) run(ctx context.Context, last func() error) error {
 	if err := s.alone(); err != nil {
 		return err
 	}
-	news, err := netsetup.Up(ctx, s.m, s.host)
-	if err != nil {
-		return errors.Join(err, s.release())
-	}
-	if err = s.hold(); err == nil {
+	news, err := s.claim(ctx)
+	if err == nil {
 		again := s.announce(news)
 		err = s.enter(last)
 		again.Stop()
@@ -203,8 +200,8 @@ func (s *start) addresses(ctx context.Context) error {
 	if err := netsetup.Foreign(s.m, s.host); err != nil {
 		return err
 	}
-	if on == nil {
-		return nil
+	if err := netsetup.Prepare(ctx, s.m, s.host); err != nil || on == nil {
+		return err
 	}
 	return s.ask(ctx, on)
 }

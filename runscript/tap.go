@@ -1,6 +1,10 @@
 package runscript
 
-import "uml/netsetup"
+import (
+	"context"
+
+	"uml/netsetup"
+)
 
 // openTUN prepares a TAP that the kernel is to inherit: its arguments name the
 // descriptor, so there must be one before the TAP is.
@@ -28,16 +32,27 @@ func (s *start) attachTAP() error {
 	return nil
 }
 
-// hold makes the host answer for the guest from now on, if the guest itself will
-// only when it has booted. A TAP that is handed over does that.
-func (s *start) hold() error {
-	if s.tap != nil {
-		return s.attachTAP()
+// claim gives the machine its network. The host answers for the guest from its first
+// moment on, though the guest itself will only when it has booted: a TAP that is handed
+// over does that too.
+func (s *start) claim(ctx context.Context) (netsetup.News, error) {
+	var held netsetup.News
+	if s.tap == nil {
+		f, news, err := netsetup.Hold(s.m, s.host)
+		if f != nil {
+			s.keep = append(s.keep, f)
+			s.room.Keep = append(s.room.Keep, uint(f.Fd()))
+		}
+		if held = news; err != nil {
+			return news, err
+		}
 	}
-	f, err := netsetup.Hold(s.m, s.host)
-	if f != nil {
-		s.keep = append(s.keep, f)
-		s.room.Keep = append(s.room.Keep, uint(f.Fd()))
+	news, err := netsetup.Up(ctx, s.m, s.host)
+	if err == nil && s.tap != nil {
+		err = s.attachTAP()
 	}
-	return err
+	if len(held.Addresses) > 0 {
+		news.On, news.Addresses = held.On, append(held.Addresses, news.Addresses...)
+	}
+	return news, err
 }

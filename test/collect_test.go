@@ -43,7 +43,7 @@ func TestCollect(t *testing.T) {
 	nothingRuns(t, l, m)
 	quiet()
 	l.Must("sh", "-ec", `rm "$0"; mv "$1" "$1.removed"`, m.Link(), m.Dir)
-	equal(t, l.Must("uml-net", "gc"), "ip neigh del proxy 192.0.2.20 dev ext0\nip link del dev tap_guest\n")
+	equal(t, l.Must("uml-net", "gc"), "ip neigh del proxy 192.0.2.20 dev ext0\nip link del dev tap_guest\nipset -exist del uml-own4 192.0.2.20/32\n")
 	if left := l.Must("sh", "-c", "ip link; ip route; ip neigh show proxy"); strings.Contains(left, "tap_guest") || strings.Contains(left, address) {
 		t.Errorf("gc left\n%s", left)
 	}
