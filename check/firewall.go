@@ -1,6 +1,10 @@
 package check
 
 import (
+	"bytes"
+	"os"
+	"strings"
+
 	"uml/fault"
 	"uml/firewall"
 	"uml/runscript"
@@ -10,6 +14,7 @@ import (
 // firewall: the rules as they stand in the kernel. They are for all guests; each
 // that is up without them can send as somebody else.
 func (c *checker) firewall() {
+	c.saved(savedRules, setsFirst)
 	states, err := firewall.Look(c.h)
 	if err != nil {
 		c.host.fail("firewall", err)
@@ -17,6 +22,29 @@ func (c *checker) firewall() {
 	}
 	for _, s := range states {
 		c.stands(s)
+	}
+}
+
+// Where Debian keeps what it loads at boot, and what makes our sets before.
+var savedRules = []string{"/etc/iptables/rules.v4", "/etc/iptables/rules.v6", "/etc/nftables.conf"}
+
+const setsFirst = "/usr/share/netfilter-persistent/plugins.d/05-uml"
+
+// saved: a rule that matches a set loads only where the set is, and a file of rules
+// loads whole or not at all. So the host would be without its firewall.
+func (c *checker) saved(files []string, setsFirst string) {
+	_, first := os.Stat(setsFirst)
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(b, []byte("UML-")) {
+			continue
+		}
+		switch {
+		case strings.HasSuffix(file, ".conf"):
+			c.host.warn("firewall", "%s: holds rules of ours, and is not loaded at boot, all of it, since nft cannot read them (take the tables raw out of it)", file)
+		case first != nil:
+			c.host.warn("firewall", "%s: holds rules of ours, and is not loaded at boot, all of it, since their sets are not there yet (try: sed -i /UML-/d %[1]s; or make %s, see docs/guide.md)", file, setsFirst)
+		}
 	}
 }
 

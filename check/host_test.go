@@ -49,6 +49,36 @@ func TestListed(t *testing.T) {
 	}
 }
 
+// A saved firewall that would not load is warned of, with all that is amiss.
+func TestSavedRules(t *testing.T) {
+	dir := t.TempDir()
+	files := []string{dir + "/rules.v4", dir + "/rules.v6", dir + "/nftables.conf", dir + "/none"}
+	for _, f := range files[:3] {
+		if err := os.WriteFile(f, []byte("*raw\n:UML-GUESTS - [0:0]\nCOMMIT\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	warned := func(setsFirst string) (n int) {
+		c := &checker{host: &section{}}
+		c.saved(files, setsFirst)
+		for _, l := range c.host.lines {
+			if l.Status == Warn && strings.Contains(l.Text, "is not loaded at boot") {
+				n++
+			}
+		}
+		return n
+	}
+	if without, with := warned(dir+"/05-uml"), warned(files[0]); without != 3 || with != 1 {
+		t.Errorf("%d warnings without the plugin and %d with it, want 3 and 1", without, with)
+	}
+	if err := os.WriteFile(files[0], []byte("*filter\nCOMMIT\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n := warned(dir + "/05-uml"); n != 2 {
+		t.Errorf("%d warnings, want 2", n)
+	}
+}
+
 func TestRootsAlone(t *testing.T) {
 	for _, c := range []struct {
 		mode os.FileMode

@@ -110,8 +110,8 @@ func (f family) commands(h *settings.Host) []command {
 		{"-A", forged, strings.Fields("-j SET --add-set " + f.counts() + " src,src"), true},
 		appended(forged, "-j DROP"),
 		appended(guests, "-m rpfilter --invert -j "+forged),
-		f.elsewhere(),
 	}
+	all = append(all, f.elsewhere()...)
 	if f == six { // whoever has no address yet has neighbour discovery to say, no more
 		all = append(all, appended(guests, "-s ::/128 ! -p icmpv6 -j "+forged))
 	}
@@ -120,13 +120,25 @@ func (f family) commands(h *settings.Host) []command {
 
 // elsewhere is what no packet of a guest may lead to. Clouds have their metadata,
 // secrets among it, at a link-local address, and the kernel forwards to those of
-// IPv4 (not of IPv6). A routing header has segments left if it leads a packet on
-// (types 0, 2, 3 and 4); of IPv4's source routes the kernel's switch takes care.
-func (f family) elsewhere() command {
+// IPv4 (not of IPv6). A routing header leads a packet on; of several the kernel's
+// match sees the first alone, so one that leads nowhere is dropped too. Of IPv4's
+// source routes the kernel's switch takes care.
+//
+// Who tells the host that a packet was too big names the destination: the host
+// believes it of any, and honours it for the packets of other guests that it forwards
+// (IPv6), or for its own. It hears that at its groups' addresses too.
+func (f family) elsewhere() []command {
 	if f == four {
-		return appended(guests, "-d 169.254.0.0/16 -j DROP")
+		return []command{
+			appended(guests, "-d 169.254.0.0/16 -j DROP"),
+			appended(guests, "-p icmp --icmp-type fragmentation-needed -m addrtype --dst-type LOCAL -j DROP"),
+		}
 	}
-	return appended(guests, "-m rt ! --rt-segsleft 0 -j DROP")
+	return []command{
+		appended(guests, "-m rt -j DROP"),
+		appended(guests, "-p icmpv6 --icmpv6-type packet-too-big -m addrtype --dst-type LOCAL,ANYCAST -j DROP"),
+		appended(guests, "-d ff00::/8 -p icmpv6 --icmpv6-type packet-too-big -j DROP"),
+	}
 }
 
 // host keeps guests from the host's own services, if it should, without connection

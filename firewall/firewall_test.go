@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
@@ -142,6 +143,54 @@ func TestAltered(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Once guests are cut off, Restore does all it can to end that, and says so where it
+// cannot.
+func TestHalfMade(t *testing.T) {
+	use(t, "nft")
+	s := newSpace(t)
+	s.restore(&settings.Host{GuestToHost: true})
+	dir := t.TempDir()
+	for _, p := range []string{"iptables", "ip6tables"} { // fails as often as there are files
+		script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *'-A UML-GUESTS'*) for f in %s/fail-*; do rm $f 2>/dev/null && echo busy >&2 && exit 4; done; esac\nexec /usr/sbin/%s-nft \"$@\"\n", dir, p)
+		if err := os.WriteFile(dir+"/"+p, []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	s.sh("touch " + dir + "/fail-1 " + dir + "/fail-2")
+	s.restore(closed)
+	s.once("failed twice")
+	s.restore(&settings.Host{GuestToHost: true})
+	s.sh("cd " + dir + "; for i in $(seq 100); do touch fail-$i; done")
+	err := s.do(func() error { return Restore(context.Background(), closed) })
+	for _, f := range []string{"IPv4", "IPv6"} {
+		if err == nil || strings.Count(err.Error(), "all "+f+" that guests send is dropped until they stand (try: uml-net restore)") != 1 {
+			t.Errorf("of what it could not make Restore says: %v", err)
+		}
+	}
+	s.stand(closed, false, "failed for good")
+	s.sh("rm " + dir + "/fail-*")
+	s.restore(closed)
+	s.once("at last")
+}
+
+// Rules in a table that sleeps are none, and it is not woken: it may be others' too.
+func TestDormant(t *testing.T) {
+	use(t, "nft")
+	s := newSpace(t)
+	s.restore(closed)
+	s.sh("for f in ip ip6; do nft add table $f raw '{ flags dormant; }'; done")
+	s.stand(closed, false, "dormant")
+	err := s.do(func() error { return Restore(context.Background(), closed) })
+	if fault.Code(err) != fault.MustMend || !strings.Contains(err.Error(), "nft add table ip raw;") || !strings.Contains(err.Error(), "nft add table ip6 raw;") {
+		t.Errorf("of a dormant table Restore says: %v", err)
+	}
+	s.sh("for f in ip ip6; do nft add table $f raw; done")
+	s.restore(closed)
+	s.stand(closed, true, "awake")
+	s.once("awake")
 }
 
 // Many at once, as when a host boots, make the rules once.

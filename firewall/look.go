@@ -2,6 +2,7 @@ package firewall
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -60,11 +61,12 @@ func (n netfilter) look(f family, h *settings.Host) (State, error) {
 	}
 	if s.see(rules, inNFT) {
 		mark := seal(f, h, rules)
-		sealed, err := n.nftChain(f, mark)
-		if err != nil {
+		sealed, err1 := n.nftChain(f, mark)
+		passed, err2 := n.passed(f)
+		if err := errors.Join(err1, err2); err != nil {
 			return s, err
 		}
-		if sealed {
+		if sealed && passed {
 			s.judge(f, mark, rules, inNFT)
 		}
 	}

@@ -72,19 +72,31 @@ func none(err error) bool {
 	return false
 }
 
-// nftRules are those of table raw, with iptables-nft's chains.
+// nftRules are those of our chains in table raw, and of the one that leads there:
+// others may have thousands in the table.
 func (n netfilter) nftRules(f family) (all []rule, err error) {
+	for _, chain := range []string{entry, guests, forged, outside, guard} {
+		rules, err := n.nftChainRules(f, chain)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, rules...)
+	}
+	return all, nil
+}
+
+func (n netfilter) nftChainRules(f family, chain string) (all []rule, err error) {
 	msgs, err := n.request(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETRULE, unix.NLM_F_DUMP, f,
-		nl.NewRtAttr(unix.NFTA_RULE_TABLE, nl.ZeroTerminated(table)))
+		nl.NewRtAttr(unix.NFTA_RULE_TABLE, nl.ZeroTerminated(table)), nl.NewRtAttr(unix.NFTA_RULE_CHAIN, nl.ZeroTerminated(chain)))
 	if none(err) {
 		return nil, nil
 	}
 	for _, m := range msgs {
 		attrs := attributes(m[nl.SizeofNfgenmsg:])
-		if text(attrs[unix.NFTA_RULE_TABLE]) != table { // an older kernel does not filter
+		r := rule{chain: text(attrs[unix.NFTA_RULE_CHAIN])}
+		if text(attrs[unix.NFTA_RULE_TABLE]) != table || r.chain != chain { // an older kernel does not filter
 			continue
 		}
-		r := rule{chain: text(attrs[unix.NFTA_RULE_CHAIN])}
 		list, _ := nl.ParseRouteAttr(attrs[unix.NFTA_RULE_EXPRESSIONS])
 		for _, e := range list {
 			r.take(attributes(e.Value))
@@ -105,6 +117,40 @@ func (r *rule) take(expr map[uint16][]byte) {
 		r.jump += text(verdict[unix.NFTA_VERDICT_CHAIN])
 	}
 	r.body += name + "\x00" + string(data)
+}
+
+// passed says whether packets pass through what iptables-nft's table has: it may be
+// dormant, with all that is in it, or hang at another hook.
+func (n netfilter) passed(f family) (bool, error) {
+	name := nl.NewRtAttr(unix.NFTA_TABLE_NAME, nl.ZeroTerminated(table))
+	found, err := n.request(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETTABLE, 0, f, name)
+	if err != nil || word(one(found)[unix.NFTA_TABLE_FLAGS])&unix.NFT_TABLE_F_DORMANT != 0 {
+		return false, unless(err)
+	}
+	found, err = n.request(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETCHAIN, 0, f,
+		nl.NewRtAttr(unix.NFTA_CHAIN_TABLE, nl.ZeroTerminated(table)), nl.NewRtAttr(unix.NFTA_CHAIN_NAME, nl.ZeroTerminated(entry)))
+	hook := attributes(one(found)[unix.NFTA_CHAIN_HOOK])
+	at, priority := hook[unix.NFTA_HOOK_HOOKNUM], int32(word(hook[unix.NFTA_HOOK_PRIORITY]))
+	return at != nil && word(at) == unix.NF_INET_PRE_ROUTING && priority == rawPriority, unless(err)
+}
+
+// rawPriority is NF_IP_PRI_RAW, before connection tracking.
+const rawPriority = -300
+
+// one is the attributes of an answer that is no list.
+func one(msgs [][]byte) map[uint16][]byte {
+	if len(msgs) == 0 {
+		return nil
+	}
+	return attributes(msgs[0][nl.SizeofNfgenmsg:])
+}
+
+// unless forgives that there is none.
+func unless(err error) error {
+	if none(err) {
+		return nil
+	}
+	return err
 }
 
 // nftChain says whether the table has a chain.
@@ -145,5 +191,13 @@ func attributes(b []byte) map[uint16][]byte {
 }
 
 func text(b []byte) string { return strings.TrimRight(string(b), "\x00") }
+
+// word is one of 32 bits, 0 if there is none.
+func word(b []byte) uint32 {
+	if len(b) != 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(b)
+}
 
 func big(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-iptables/iptables"
 
@@ -38,7 +39,8 @@ func Plan(h *settings.Host) (lines []string, err error) {
 
 // Restore makes the rules that do not stand, and leaves those alone that do. Our
 // chains are made anew; while guests pass through them meanwhile, all that guests
-// send is dropped.
+// send is dropped. So ctx ends the wait for others that do the same, and no more: who
+// stopped half-way would leave the guests cut off.
 func Restore(ctx context.Context, h *settings.Host) error {
 	lock, err := takeLock(ctx)
 	if err != nil {
@@ -52,16 +54,33 @@ func Restore(ctx context.Context, h *settings.Host) error {
 	defer n.Close()
 	var errs []error
 	for _, f := range families() { // one that fails does not keep the other from standing
-		errs = append(errs, n.restore(ctx, f, h))
+		errs = append(errs, n.restore(f, h))
 	}
 	return errors.Join(errs...)
 }
 
-func (n netfilter) restore(ctx context.Context, f family, h *settings.Host) error {
+// restore tries again where it failed behind the guard.
+func (n netfilter) restore(f family, h *settings.Host) error {
+	guarded := false
+	for pause := 100 * time.Millisecond; ; pause *= 2 {
+		err := n.remake(f, h, &guarded)
+		if err == nil || !guarded {
+			return err
+		}
+		if pause > time.Second {
+			return fmt.Errorf("%w; the rules are half made, and all %v that guests send is dropped until they stand (try: uml-net restore)", err, f)
+		}
+		time.Sleep(pause)
+	}
+}
+
+// remake says also whether the guard stands, when it fails.
+func (n netfilter) remake(f family, h *settings.Host, guarded *bool) error {
 	s, err := n.look(f, h)
 	if err != nil || s.Stands() {
 		return err
 	}
+	*guarded = s.hooks[guard] > 0
 	more, err := n.nftSeals(f)
 	if err != nil {
 		return err
@@ -73,15 +92,13 @@ func (n netfilter) restore(ctx context.Context, f family, h *settings.Host) erro
 	}
 	sets := map[bool]bool{true: n.create(f) == nil, false: true}
 	for _, c := range s.build(f, h) {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
 		if !sets[c.set] {
 			continue
 		}
 		if err := p.run(c); err != nil && !c.set {
 			return err
 		}
+		*guarded = *guarded && c.verb != "-F" || c.verb == "-I" && c.jump() == guard
 	}
 	return n.seal(p, h)
 }
@@ -148,6 +165,14 @@ func (n netfilter) seal(p *program, h *settings.Host) error {
 		if err := p.run(mark); err != nil {
 			return err
 		}
+	}
+	passed, err := n.passed(p.family)
+	if err != nil {
+		return err
+	}
+	if whole(rules) && !passed {
+		inet := map[family]string{four: "ip", six: "ip6"}[p.family]
+		return fault.Permanent("nf_tables: table %s %s is dormant, or its chain %s not at the hook of iptables-nft, and guests can forge addresses (try: nft add table %[1]s %[2]s; uml-net restore)", inet, table, entry)
 	}
 	return fault.Temporary("%v: the rules do not stand after %s made them (somebody else changes them)", p.family, p.Path)
 }

@@ -1,6 +1,7 @@
 package netsetup
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ import (
 type conn struct {
 	*netlink.Handle
 	own    map[int]*nl.SocketHandle
-	filter *guard.Filter // nil until it is looked at
+	filter *guard.Filter   // nil until it is looked at
+	ctx    context.Context // of the steps that run: what may wait for others
 }
 
 // dial opens both, ours with strict checking: only then does the kernel (4.20)

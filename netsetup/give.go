@@ -26,8 +26,7 @@ func (l *look) make() (steps []Step) {
 			func(c *conn, t netlink.Link) error { return c.LinkSetAlias(t, a) }))
 	}
 	if to := group(l.m); is.LinkGroup != to {
-		steps = append(steps, onLink(fmt.Sprintf("ip link set dev %s group %d", tap, to), tap,
-			func(c *conn, t netlink.Link) error { return c.LinkSetGroup(t, int(to)) }))
+		steps = append(steps, setGroup(tap, to))
 	}
 	for _, n := range []string{machineName(l.m), userName(l.m)} {
 		if !is.has(n) {
@@ -149,6 +148,11 @@ func (l *link) publishStep(a netip.Addr) Step {
 }
 
 // onLink is a step on an interface that an earlier step may have made.
+func setGroup(tap string, to uint32) Step {
+	return onLink(fmt.Sprintf("ip link set dev %s group %d", tap, to), tap,
+		func(c *conn, t netlink.Link) error { return c.LinkSetGroup(t, int(to)) })
+}
+
 func onLink(text, name string, do func(*conn, netlink.Link) error) Step {
 	return Step{text, false, func(c *conn) error {
 		t, err := c.link(name)

@@ -164,6 +164,7 @@ func change(ctx context.Context, m *settings.Machine, h *settings.Host, decide f
 }
 
 func (c *conn) run(ctx context.Context, steps []Step) error {
+	c.ctx = ctx
 	for _, s := range steps {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)

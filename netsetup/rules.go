@@ -1,7 +1,6 @@
 package netsetup
 
 import (
-	"context"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,15 +18,17 @@ func rules(h *settings.Host) ([]Step, error) {
 	if err != nil || len(lines) == 0 {
 		return nil, err
 	}
-	return []Step{{strings.Join(lines, "\n"), false, func(*conn) error {
-		return firewall.Restore(context.Background(), h)
+	return []Step{{strings.Join(lines, "\n"), false, func(c *conn) error {
+		return firewall.Restore(c.ctx, h)
 	}}}, nil
 }
 
-// restore makes the rules stand, and with them what makes guests' prefixes known.
+// restore makes the rules stand, and with them what makes guests' TAPs and prefixes
+// known.
 func (s *Survey) restore(own []Step) error {
 	steps, err := rules(s.h)
 	s.steps = append(append(s.steps, steps...), own...)
+	s.regroup()
 	return err
 }
 
@@ -44,6 +45,27 @@ func (s *Survey) disownSteps(known []netip.Prefix) {
 			s.steps = append(s.steps, Step{firewall.OwnText("del", p), true, func(*conn) error { return s.disown(p) }})
 		}
 	}
+}
+
+// regroup gives TAPs of running guests back the group by which the rules know them.
+func (s *Survey) regroup() {
+	for _, o := range s.sorted() {
+		if o.TAP && o.Machine != nil && o.Machine.TAP == o.Name && o.Machine.Net.Kind == settings.Routed && o.LinkGroup != firewall.Group && s.inUse(o) {
+			s.steps = append(s.steps, s.regroupStep(o))
+		}
+	}
+}
+
+// regroupStep looks again whether the TAP is still the guest's.
+func (s *Survey) regroupStep(o *owned) Step {
+	set := setGroup(o.Name, firewall.Group)
+	return Step{set.Text, false, func(c *conn) error {
+		l, err := c.linkAt(o.Index)
+		if err != nil || l == nil || l.Alias != o.Alias || l.Name != o.Name {
+			return err
+		}
+		return set.do(c)
+	}}
 }
 
 func (s *Survey) ownSteps(known []netip.Prefix, of func(*owned) bool) (steps []Step) {

@@ -5,11 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"uml/settings"
+	"uml/test/frames"
 )
 
 // services answers TCP and UDP on the host's ports 25 and 53.
@@ -101,6 +106,88 @@ func TestGuestToHost(t *testing.T) {
 	})
 }
 
+// No guest makes the host believe that the way to somebody else takes small packets
+// only: of what it forwards for other guests it would then drop the rest.
+func TestPathMTU(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine("192.0.2.20/32", "2001:db8:1::/64")
+	w.up(t, m)
+	tap, mac := openTAP(t, w.host, "tap_bara"), m.HostMAC()
+	defer tap.Close()
+	s := frames.Scene{
+		Kind: frames.Routed, Prefix: m.IP6[0],
+		Guest:  frames.Node{MAC: m.MAC, IP4: m.IP4[0].Addr(), IP6: netip.MustParseAddr("2001:db8:1::2"), Link: m.LinkLocal()},
+		Host:   frames.Node{MAC: mac, IP4: netip.MustParseAddr("192.0.2.1"), IP6: netip.MustParseAddr("2001:db8:1::1")},
+		Other:  frames.Node{MAC: mac, IP4: netip.MustParseAddr("198.51.100.9"), IP6: netip.MustParseAddr("2001:db8:beef::1"), Link: m.LinkLocal()},
+		Router: frames.Node{MAC: mac, IP4: netip.MustParseAddr("192.0.2.254"), IP6: netip.MustParseAddr("2001:db8::2"), Link: m.LinkLocal()},
+	}
+	eventually(t, "a link-local address of the host", func() (bool, string) {
+		out := w.host.sh("ip -6 -br addr show dev tap_bara scope link -tentative")
+		for _, word := range strings.Fields(out) {
+			if p, err := netip.ParsePrefix(word); err == nil {
+				s.Host.Link = p.Addr()
+			}
+		}
+		return s.Host.Link.IsValid(), out
+	})
+	heard := w.listen(t, w.other, "eth0")
+	told := func() string {
+		n := 0
+		for _, f := range frames.Forgeries(s) {
+			if strings.Contains(f.Name, "too big, to") || strings.Contains(f.Name, "fragmentation needed, to") {
+				n++
+				if _, err := tap.Write(f.Bytes); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if n < 7 {
+			t.Fatalf("only %d frames", n)
+		}
+		for _, f := range frames.Honest(s, 1500) {
+			if f.Name == "IPv4 UDP" || f.Name == "IPv6 UDP" {
+				until(t, "the last frame", func() bool { _, err := tap.Write(f.Bytes); return err == nil && heard.heard(f) })
+			}
+		}
+		return w.host.sh("ip route get 198.51.100.9; ip -6 route get 2001:db8:beef::1")
+	}
+	for _, h := range []*settings.Host{host(), {Dir: "/etc/uml-run", Publish: true}} {
+		w.in(t, "Up", func() error { return up(context.Background(), m, h) })
+		if got := told(); strings.Contains(got, "mtu") {
+			t.Errorf("guest-to-host %v: the host believes\n%s", h.GuestToHost, got)
+		}
+	}
+	w.host.sh("iptables -t raw -F; ip6tables -t raw -F")
+	if got := told(); strings.Count(got, "mtu") != 2 {
+		t.Errorf("without rules the host believes\n%s", got)
+	}
+}
+
+// Who is told to stop while another makes the rules does not wait for him.
+func TestRulesWait(t *testing.T) {
+	w := newWorld(t)
+	f, err := os.OpenFile("/run/uml-net.lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	patience := time.AfterFunc(20*time.Second, func() { f.Close() })
+	told := errors.New("told to stop")
+	ctx, cancel := context.WithTimeoutCause(context.Background(), time.Second, told)
+	defer cancel()
+	w.host.do(func() { err = up(ctx, machine("192.0.2.20/32"), host()) })
+	if !patience.Stop() {
+		t.Error("Up waited for the lock to the end")
+	}
+	if !errors.Is(err, told) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func server(t *testing.T, s *space) {
 	t.Helper()
 	var l net.Listener
@@ -134,6 +221,18 @@ func TestGroup(t *testing.T) {
 	w.up(t, m)
 	if got := w.plan(t, m); got != nil {
 		t.Errorf("Up left %q", got)
+	}
+	kernel := openTAP(t, w.host, m.TAP)
+	defer kernel.Close()
+	for name, decide := range map[string]func(*Survey) error{"gc": (*Survey).Garbage, "restore": (*Survey).Rules} {
+		w.host.sh("ip link set dev tap_bara group default")
+		owner := func(string) Owner { return Owner{Machine: m, Locked: true} }
+		if did := w.survey(t, host(), owner, decide); !strings.Contains(did, "ip link set dev tap_bara group 117") {
+			t.Errorf("%s did\n%s", name, did)
+		}
+		if again := w.plan(t, m); again != nil {
+			t.Errorf("%s left %q", name, again)
+		}
 	}
 }
 

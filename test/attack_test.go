@@ -90,6 +90,7 @@ func newAttack(t *testing.T, path string) *attack {
 	a.hear("the wire", a.inside("/run/netns/other", func() (int, error) { return packets("wan0") }))
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		a.hear("the host", a.inside("", func() (int, error) { return discard(family) }))
+		a.hear("the host's path MTU", a.inside("", func() (int, error) { return tooBig(family) }))
 	}
 	return a
 }
@@ -202,6 +203,26 @@ func discard(family int) (int, error) {
 		return fd, err
 	}
 	return fd, unix.Bind(fd, &unix.SockaddrInet6{Port: 9})
+}
+
+// tooBig hears what the host is told of packets that were too big.
+func tooBig(family int) (int, error) {
+	protocol := map[int]int{unix.AF_INET: unix.IPPROTO_ICMP, unix.AF_INET6: unix.IPPROTO_ICMPV6}[family]
+	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
+	if err != nil {
+		return fd, err
+	}
+	if family == unix.AF_INET {
+		const filter, unreachable = 1, 3 // ICMP_FILTER: the types that are not heard
+		return fd, unix.SetsockoptInt(fd, unix.SOL_RAW, filter, ^(1 << unreachable))
+	}
+	const filter, packetTooBig = 1, 2
+	var blocked unix.ICMPv6Filter
+	for i := range blocked.Data {
+		blocked.Data[i] = ^uint32(0)
+	}
+	blocked.Data[0] &^= 1 << packetTooBig
+	return fd, unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, filter, &blocked)
 }
 
 // scenes are the attack's own, and those in which the other guest, and the host,

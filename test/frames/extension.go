@@ -28,6 +28,12 @@ func routing(kind byte, on netip.Addr) extension {
 	return extension{layers.IPProtocolIPv6Routing, append([]byte{0, 2, kind, 1, 0, 0, 0, 0}, on.AsSlice()...)}
 }
 
+// done is a routing header that leads nowhere any more: no segments are left.
+func done(x extension) extension {
+	x.bytes[3] = 0
+	return x
+}
+
 // fragment says that the packet is a part: offset in units of 8 bytes.
 func fragment(offset uint16, more bool) extension {
 	at := offset << 3

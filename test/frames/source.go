@@ -2,6 +2,7 @@ package frames
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
@@ -119,16 +120,28 @@ func next64(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom16(b)
 }
 
-// routing are packets of the guest's own that would be led on by the host.
+// routing are packets of the guest's own that would be led on by the host, or tell it
+// what way others' packets take.
 func (s Scene) routing() []row {
 	lead := append([]byte{131, 7, 4}, s.Router.IP4.AsSlice()...)
 	strict := append([]byte{137, 7, 4}, s.Router.IP4.AsSlice()...)
+	echo4 := bare(s.Host.IP4, s.Other.IP4, icmp4(0, 0, [4]byte{}), nil)
+	small := icmp4(3, 4, [4]byte{0, 0, 2, 88}, echo4...)
+	tooBig := icmp6(2, slices.Concat([]byte{0, 0, 5, 0}, bare(s.Host.IP6, s.Other.IP6, icmp6(129, 0, 0, 0, 0), nil))...)
 	return []row{
+		{"IPv4 fragmentation needed, to the host", Routed, false, s.packet(s.Guest.IP4, s.Host.IP4, small)},
+		{"IPv6 too big, to the host", Routed, false, s.packet(s.Guest.IP6, s.Host.IP6, tooBig)},
+		{"IPv6 too big, to the host's link-local", Routed, false, s.packet(s.Guest.Link, s.Host.Link, tooBig)},
+		{"IPv6 too big, to the host behind options", Routed, false, s.extended(s.Guest.IP6, s.Host.IP6, tooBig, hopByHop, destination)},
+		{"IPv6 too big, to every node", Routed, false, s.packet(s.Guest.IP6, everyNode, tooBig)},
+		{"IPv6 too big, to every router", Routed, false, s.packet(s.Guest.Link, everyRouter, tooBig)},
+		{"IPv6 too big, to any router of the prefix", Routed, false, s.packet(s.Guest.IP6, s.Prefix.Masked().Addr(), tooBig)},
 		{"IPv4 loose source route", Routed, false, s.options(s.Guest.IP4, s.Host.IP4, lead...)},
 		{"IPv4 strict source route", Routed, false, s.options(s.Guest.IP4, s.Host.IP4, strict...)},
 		{"IPv6 routing header 0 by the host", Routed, false, s.extended(s.Guest.IP6, s.Host.IP6, udp(4000, 9), routing(0, s.Router.IP6))},
 		{"IPv6 routing header 0 by the router", Routed, false, s.extended(s.Guest.IP6, s.Router.IP6, udp(4000, 9), routing(0, s.Other.IP6))},
 		{"IPv6 routing header 2", Routed, false, s.extended(s.Guest.IP6, s.Router.IP6, udp(4000, 9), routing(2, s.Other.IP6))},
+		{"IPv6 routing header 0 behind one that is done", Routed, false, s.extended(s.Guest.IP6, s.Router.IP6, udp(4000, 9), done(routing(0, s.Other.IP6)), routing(0, s.Other.IP6))},
 		{"IPv6 routing header 0 behind options", Routed, false, s.extended(s.Guest.IP6, s.Router.IP6, udp(4000, 9), hopByHop, routing(0, s.Other.IP6))},
 		{"IPv4 to somebody's link-local address", Routed, false, s.packet(s.Guest.IP4, addr("169.254.169.254"), tcp(80))},
 		{"IPv6 to somebody's link-local address", Routed, false, s.packet(s.Guest.IP6, s.Router.Link, tcp(80))},
