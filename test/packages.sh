@@ -13,6 +13,7 @@ want busybox-static busybox
 want e2fsprogs mkfs.ext4
 want iproute2 ip
 want iptables iptables
+want nftables nft
 want ipset ipset
 want iputils-ping ping
 want arping arping

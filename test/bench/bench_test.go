@@ -23,12 +23,12 @@ func TestStart(t *testing.T) {
 		suite := b.rivals(addresses)[0]
 		for _, when := range []string{"first", "again"} {
 			s := suite.start()
-			want := 1
+			want, beside := 1, 0
 			if addresses > 0 {
-				want = 3
+				want, beside = 3, 1 // one that has not got its name yet
 			}
-			if s.Processes < want || s.Processes > want+1 || s.Beside != 0 { // a thread that has ended counts too
-				t.Errorf("%d addresses, %s: %d processes started and %d beside, want %d and 0", addresses, when, s.Processes, s.Beside, want)
+			if s.Processes < want || s.Processes > want+1 || s.Beside > beside { // a thread that has ended counts too
+				t.Errorf("%d addresses, %s: %d processes started and %d beside, want %d and %d", addresses, when, s.Processes, s.Beside, want, beside)
 			}
 			if addresses > 0 && s.Wall < timeout {
 				t.Errorf("%d addresses, %s: %v, not even one time-out of %v", addresses, when, s.Wall, timeout)
