@@ -25,7 +25,6 @@ want util-linux nsenter
 want socat socat
 want iperf3 iperf3
 want frr vtysh
-want radvd radvd
 test -z "$missing" && exit 0
 
 echo "installing$missing"
