@@ -10,27 +10,15 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"uml/test/apart"
 )
 
-// TestMain starts the tests again in namespaces of their own.
-func TestMain(m *testing.M) {
-	if os.Getenv("ANNOUNCE_TEST_INSIDE") != "" {
-		os.Exit(m.Run())
-	}
-	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
-	cmd.Env = append(os.Environ(), "ANNOUNCE_TEST_INSIDE=1")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL}
-	if err := cmd.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "tests in namespaces of their own (root?):", err)
-		os.Exit(1)
-	}
-}
+func TestMain(m *testing.M) { apart.Main(m) }
 
 // cable is two ends in this namespace: who announces, and who hears. It is a link
 // without IPv6 detection, so that all is quiet.
