@@ -54,7 +54,7 @@ func Run(app *cli.App, args []string) int {
 			return fault.Permanent("%q is no command (see --help)", c.Args().First())
 		}
 	}
-	return fault.Report(os.Stderr, app.Name, app.Run(args))
+	return fault.Report(os.Stderr, app.Name, app.Run(flagsFirst(app, args)))
 }
 
 func usage(_ *cli.Context, err error, _ bool) error {
@@ -62,11 +62,11 @@ func usage(_ *cli.Context, err error, _ bool) error {
 }
 
 // Names are the arguments of a command that takes names of machines. One that
-// looks like a flag is refused: the flags come first.
+// looks like a flag, as "--" lets it through, is none.
 func Names(c *cli.Context) ([]string, error) {
 	for _, a := range c.Args().Slice() {
 		if strings.HasPrefix(a, "-") {
-			return nil, fault.Permanent("%q: flags come before names (see --help)", a)
+			return nil, fault.Permanent("%q is no name (see --help)", a)
 		}
 	}
 	return c.Args().Slice(), nil

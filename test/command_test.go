@@ -28,19 +28,20 @@ func TestCommandLines(t *testing.T) {
 		refusedBy(t, prog, m.Run(prog, "--nosuch"), 100, "-nosuch (see --help)")
 	}
 	for want, args := range map[string][]string{
-		`2 names, it takes one`:          {"uml-run", "a", "b"},
-		`"-x": flags come before names`:  {"uml-run", "guest", "-x"},
-		`"sideways" is no command`:       {"uml-net", "sideways", "guest"},
-		`no command (see --help)`:        {"uml-net"},
-		`no NAME of a machine`:           {"uml-net", "up"},
-		`no command (try: uml-jail NAME`: {"uml-jail", "guest"},
-		`"haltnot" is no command`:        {"uml-ctl", "haltnot", "guest"},
-		`no NAME of a machine (see`:      {"uml-ctl", "halt"},
-		`sysrq: "t" is none of`:          {"uml-ctl", "sysrq", "guest", "t"},
-		`halt: takes nothing, not "x"`:   {"uml-ctl", "halt", "guest", "x"},
-		`--timeout: 0s is no time`:       {"uml-ctl", "--timeout", "0", "halt", "guest"},
-		`nosuch: no such file or`:        {"uml-ctl", "halt", "nosuch"},
-		`-sideways (see --help)`:         {"uml-net", "down", "--sideways", "guest"},
+		`2 names, it takes one`:             {"uml-run", "a", "b"},
+		`flag provided but not defined: -x`: {"uml-run", "guest", "-x"},
+		`"-x" is no name`:                   {"uml-run", "--", "-x"},
+		`"sideways" is no command`:          {"uml-net", "sideways", "guest"},
+		`no command (see --help)`:           {"uml-net"},
+		`no NAME of a machine`:              {"uml-net", "up"},
+		`no command (try: uml-jail NAME`:    {"uml-jail", "guest"},
+		`"haltnot" is no command`:           {"uml-ctl", "haltnot", "guest"},
+		`no NAME of a machine (see`:         {"uml-ctl", "halt"},
+		`sysrq: "t" is none of`:             {"uml-ctl", "sysrq", "guest", "t"},
+		`halt: takes nothing, not "x"`:      {"uml-ctl", "halt", "guest", "x"},
+		`--timeout: 0s is no time`:          {"uml-ctl", "--timeout", "0", "halt", "guest"},
+		`nosuch: no such file or`:           {"uml-ctl", "halt", "nosuch"},
+		`-sideways (see --help)`:            {"uml-net", "down", "--sideways", "guest"},
 	} {
 		refusedBy(t, args[0], m.Run(args...), 100, want)
 	}

@@ -25,6 +25,11 @@ want util-linux nsenter
 want socat socat
 want iperf3 iperf3
 want frr vtysh
+want runit runsv
+want s6 s6-supervise
+want bsdutils script
+want zsh zsh
+want bash-completion /usr/share/bash-completion/bash_completion
 test -z "$missing" && exit 0
 
 echo "installing$missing"

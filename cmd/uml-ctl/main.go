@@ -2,79 +2,31 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"os"
-	"os/signal"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"uml/cmdline"
-	"uml/fault"
-	"uml/mconsole"
-	"uml/runscript"
-	"uml/settings"
 )
 
 func main() { os.Exit(run(os.Args)) }
 
 func run(args []string) int {
-	app := &cli.App{
+	return cmdline.Run(&cli.App{
 		Name:      "uml-ctl",
-		Usage:     "send a command to a running guest's kernel, and print its answer",
-		UsageText: "uml-ctl [--machines DIR] [--timeout TIME] COMMAND NAME [ARGUMENT]",
-		Flags: []cli.Flag{
-			cmdline.Machines,
-			&cli.DurationFlag{Name: "timeout", Value: 10 * time.Second, Usage: "wait this `TIME` for the answer"},
-		},
-	}
-	for _, w := range mconsole.Words {
-		app.Commands = append(app.Commands, &cli.Command{
-			Name: w.Name, Usage: w.Does, ArgsUsage: strings.TrimSpace("NAME " + w.Arg), Action: ask,
-		})
-	}
-	return cmdline.Run(app, args)
+		Usage:     "run guests, and send commands to their kernels",
+		UsageText: "uml-ctl [--machines DIR] COMMAND [NAME...] [ARGUMENT...]",
+		Flags:     []cli.Flag{cmdline.Machines, service, timeout},
+		Commands:  slices.Concat(words()),
+	}, args)
 }
 
-func ask(c *cli.Context) error {
-	names, err := cmdline.Names(c)
-	if err != nil {
-		return err
+var (
+	service = &cli.StringFlag{
+		Name: "service", Value: "/service", EnvVars: []string{"UML_SERVICE"},
+		Usage: "activated machines are linked into `DIR`", TakesFile: true,
 	}
-	if len(names) == 0 {
-		return fault.Permanent("no NAME of a machine (see --help)")
-	}
-	command, err := mconsole.Command(c.Command.Name, names[1:])
-	if err != nil {
-		return err
-	}
-	if c.Duration("timeout") <= 0 {
-		return fault.Permanent("--timeout: %v is no time to wait", c.Duration("timeout"))
-	}
-	dir, err := settings.Locate(c.String("machines"), names[0])
-	if err != nil {
-		return err
-	}
-	ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, c.Duration("timeout"))
-	defer cancel()
-	text, err := runscript.Ask(ctx, dir, command)
-	return errors.Join(err, show(text))
-}
-
-// show prints an answer, without the empty line that some begin with.
-func show(text string) error {
-	text = strings.Trim(text, "\n")
-	if text == "" {
-		return nil
-	}
-	if _, err := fmt.Println(mconsole.Clean(text)); err != nil {
-		return fmt.Errorf("print the answer: %w", err)
-	}
-	return nil
-}
+	timeout = &cli.DurationFlag{Name: "timeout", Value: 10 * time.Second, Usage: "wait this `TIME` for a kernel's answer"}
+)

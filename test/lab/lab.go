@@ -239,7 +239,7 @@ func (l *Lab) Cmd(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	args = append(l.Enter(dir), args...)
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(),
-		"UML_MACHINES="+l.Machines, "UML_HOST_SETTINGS="+l.HostSettings,
+		"UML_MACHINES="+l.Machines, "UML_HOST_SETTINGS="+l.HostSettings, "UML_SERVICE="+l.Service,
 		"PATH="+l.Bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }

@@ -1,0 +1,64 @@
+package cmdline
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// flagsFirst puts flags where package flag wants them, the program's before the
+// command and the command's before its other arguments: people type
+// "stop web --timeout 60s". What follows "--" is left alone.
+func flagsFirst(app *cli.App, args []string) []string {
+	var own []cli.Flag // the command's
+	var words []string
+	program, command := args[:1:1], []string(nil)
+	for rest := args[1:]; len(rest) > 0; {
+		arg := rest[0]
+		if arg == "--" {
+			words = append(words, rest[1:]...)
+			break
+		}
+		if len(arg) < 2 || arg[0] != '-' {
+			c := app.Command(arg)
+			if command == nil && c != nil {
+				command, own = []string{arg}, c.Flags
+			} else if command == nil && len(app.Commands) > 0 {
+				return args // no command of ours: said by who runs it
+			} else {
+				words = append(words, arg)
+			}
+			rest = rest[1:]
+			continue
+		}
+		n := min(length(arg, slices.Concat(own, app.Flags)), len(rest))
+		if command == nil || find(arg, own) == nil && find(arg, app.Flags) != nil {
+			program = append(program, rest[:n]...)
+		} else {
+			command = append(command, rest[:n]...)
+		}
+		rest = rest[n:]
+	}
+	if len(words) > 0 {
+		words = append([]string{"--"}, words...)
+	}
+	return slices.Concat(program, command, words)
+}
+
+// length is how many arguments a flag takes, itself included.
+func length(arg string, flags []cli.Flag) int {
+	if _, is := find(arg, flags).(*cli.BoolFlag); is || strings.Contains(arg, "=") || find(arg, flags) == nil {
+		return 1
+	}
+	return 2
+}
+
+func find(arg string, flags []cli.Flag) cli.Flag {
+	name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+	i := slices.IndexFunc(flags, func(f cli.Flag) bool { return slices.Contains(f.Names(), name) })
+	if i < 0 {
+		return nil
+	}
+	return flags[i]
+}
