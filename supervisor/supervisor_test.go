@@ -79,8 +79,8 @@ func TestReal(t *testing.T) {
 		t.Run(program, func(t *testing.T) {
 			t.Parallel()
 			began := time.Now()
-			// TERM is noted, and does not end it.
-			d := service(t, `trap 'echo >term' TERM; echo >ran; while :; do sleep 0.1; done`)
+			// TERM is noted, and does not end it. The shell takes signals by their numbers.
+			d := service(t, `trap 'echo >term' TERM; trap 'echo >winch' WINCH; echo >ran; while :; do sleep 0.1; done`)
 			if s, err := Read(d); s != (Status{}) || err != nil {
 				t.Errorf("before: got %+v, %v", s, err)
 			}
@@ -101,6 +101,10 @@ func TestReal(t *testing.T) {
 			await(t, d, "no more starts", func(s Status) bool { return s.Want != Up && s.PID == up.PID })
 			send(t, d, Start)
 			await(t, d, "up again", func(s Status) bool { return s.Want == Up && s.PID == up.PID })
+			if err := unix.Kill(up.PID, unix.SIGWINCH); err != nil {
+				t.Fatal(err)
+			}
+			awaitFile(t, d.Join("winch"))
 			if _, err := os.Stat(d.Join("term")); err == nil {
 				t.Error("it was sent TERM")
 			}
