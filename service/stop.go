@@ -62,12 +62,13 @@ func (m *Machine) stop(ctx context.Context, until time.Time) (s Stopped, err err
 	for {
 		var quiet bool
 		quiet, s.Back = m.keepDown()
+		if s.Back != nil && s.Outcome > NotStarted { // it may be coming back already
+			return s, nil
+		}
 		k, by, err := runscript.Kernel(m.dir)
 		switch {
 		case err != nil:
 			return s, err
-		case s.Back != nil && s.Outcome > NotStarted: // it may be coming back already
-			return s, nil
 		case k != nil:
 			err = m.end(ctx, k, until, &s)
 		case quiet && by == 0:
