@@ -116,7 +116,7 @@ func TestService(t *testing.T) {
 	}
 
 	// A kernel that was killed leaves others of its kind.
-	ctl(t, l, "up", "guest")
+	says(t, ctl(t, l, "restart", "guest"), "guest: was down\n")
 	l.WaitPing(address)
 	m.Svc("-o")
 	l.Kill(m.PID(), unix.SIGKILL)
