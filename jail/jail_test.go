@@ -435,7 +435,7 @@ func TestLimitOverTheCallers(t *testing.T) {
 	if unix.Geteuid() != 0 {
 		t.Fatal("needs root")
 	}
-	cmd := exec.Command("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource", "sh", "-c", `ulimit -n 100; exec "$0" true`)
+	cmd := exec.Command("setpriv", "--bounding-set=-sys_resource", "--inh-caps=-sys_resource", "sh", "-c", `ulimit -n 150; exec "$0" true`)
 	self, _ := os.Executable()
 	cmd.Args = append(cmd.Args, self)
 	cmd.Env = []string{again + "=" + machine(t), "PATH=/usr/bin:/bin"}

@@ -18,8 +18,8 @@ func run(args []string) int {
 		Name:      "uml-ctl",
 		Usage:     "run guests, and send commands to their kernels",
 		UsageText: "uml-ctl [--machines DIR] COMMAND [NAME...] [ARGUMENT...]",
-		Flags:     []cli.Flag{cmdline.Machines, service, timeout},
-		Commands:  slices.Concat(words()),
+		Flags:     []cli.Flag{cmdline.Machines, cmdline.HostSettings, service, timeout},
+		Commands:  slices.Concat(devices(), words()),
 	}, args)
 }
 
