@@ -35,21 +35,22 @@ func TestLayout(t *testing.T) {
 	}
 	low := own("fault", "handle", "settings")
 	for name, may := range map[string][]string{
-		"fault":    nil,
-		"handle":   own("fault"),
-		"settings": own("fault", "handle"),
-		"swap":     low,
-		"probe":    own("fault"),
-		"lock":     own("fault", "handle"),
-		"mconsole": own("fault", "handle"),
-		"program":  own("fault", "handle"),
-		"kernel":   append(own("program"), low...),
-		"jail":     low, // never netsetup
-		"firewall": low,
-		"guard":    own("fault"),
-		"netsetup": append(own("firewall", "guard"), low...), // never jail
-		"radvd":    low,
-		"cmdline":  low,
+		"fault":      nil,
+		"handle":     own("fault"),
+		"settings":   own("fault", "handle"),
+		"swap":       low,
+		"probe":      own("fault"),
+		"lock":       own("fault", "handle"),
+		"mconsole":   own("fault", "handle"),
+		"supervisor": own("fault", "handle"),
+		"program":    own("fault", "handle"),
+		"kernel":     append(own("program"), low...),
+		"jail":       low, // never netsetup
+		"firewall":   low,
+		"guard":      own("fault"),
+		"netsetup":   append(own("firewall", "guard"), low...), // never jail
+		"radvd":      low,
+		"cmdline":    low,
 	} {
 		for _, dep := range list(t, "-deps", "./"+name) {
 			if strings.HasPrefix(dep, "uml/") && dep != "uml/"+name && !slices.Contains(may, dep) {
@@ -59,7 +60,7 @@ func TestLayout(t *testing.T) {
 	}
 	for _, main := range list(t, "./cmd/...") {
 		for _, dep := range list(t, "-f", `{{join .Imports "\n"}}`, main) {
-			may := slices.Contains([]string{"uml/cmdline", "uml/runscript", "uml/check", "uml/mconsole", "uml/radvd", "uml/settings", "uml/fault", "github.com/urfave/cli/v2", "golang.org/x/sys/unix"}, dep)
+			may := slices.Contains([]string{"uml/cmdline", "uml/runscript", "uml/service", "uml/check", "uml/mconsole", "uml/radvd", "uml/settings", "uml/fault", "github.com/urfave/cli/v2", "golang.org/x/sys/unix"}, dep)
 			if library := strings.Contains(dep, "."); !may && (library || strings.HasPrefix(dep, "uml/")) {
 				t.Errorf("%s imports %s", main, dep)
 			}
