@@ -20,6 +20,9 @@ import (
 // words are the commands that a guest's kernel does itself.
 func words() (all []*cli.Command) {
 	for _, w := range mconsole.Words {
+		if w.Name == "log" {
+			continue // it has two meanings: see logs
+		}
 		all = append(all, &cli.Command{
 			Name: w.Name, Usage: w.Does, ArgsUsage: strings.TrimSpace("NAME " + w.Arg), Action: ask,
 		})
