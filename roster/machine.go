@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -44,11 +45,8 @@ func (m *Machine) promise(s *settings.Machine) {
 		return
 	}
 	m.TAP = s.TAP
-	for _, list := range [][]fmt.Stringer{prefixes(s.IP4), prefixes(s.IP6)} {
-		for _, p := range list {
-			m.Addresses = append(m.Addresses, p.String())
-		}
-	}
+	m.Addresses = append(m.Addresses, prefixes(s.IP4)...)
+	m.Addresses = append(m.Addresses, prefixes(s.IP6)...)
 }
 
 // activated: the link there, and to this very directory.
@@ -77,13 +75,23 @@ func (m *Machine) discs(dir *handle.Dir, s *settings.Machine) {
 	}
 }
 
+// disc leaves out what is missing or no file: uml-check says that.
 func (m *Machine) disc(jail *handle.Dir, device, file string) {
+	st, err := stat(jail, file)
+	if err == nil && st.Mode&unix.S_IFMT == unix.S_IFREG {
+		m.Discs = append(m.Discs, Disc{device, file, st.Size, st.Blocks * 512})
+	}
+}
+
+// stat takes one call for a name in the jail itself, as nearly all are.
+func stat(jail *handle.Dir, file string) (st unix.Stat_t, err error) {
+	if !strings.Contains(file, "/") {
+		return jail.Lstat(file)
+	}
 	f, err := jail.Open(file)
 	if err != nil {
-		return // uml-check says what is missing
+		return st, err
 	}
 	defer f.Close()
-	if f.Regular() == nil {
-		m.Discs = append(m.Discs, Disc{device, file, f.Stat.Size, f.Stat.Blocks * 512})
-	}
+	return f.Stat, nil
 }

@@ -6,8 +6,6 @@ import (
 	"net/netip"
 	"time"
 
-	"fmt"
-
 	"uml/handle"
 	"uml/lock"
 	"uml/runscript"
@@ -16,12 +14,12 @@ import (
 )
 
 // prefixes without the length where it is a single address.
-func prefixes(all []netip.Prefix) (texts []fmt.Stringer) {
+func prefixes(all []netip.Prefix) (texts []string) {
 	for _, p := range all {
 		if p.IsSingleIP() {
-			texts = append(texts, p.Addr())
+			texts = append(texts, p.Addr().String())
 		} else {
-			texts = append(texts, p)
+			texts = append(texts, p.String())
 		}
 	}
 	return texts

@@ -17,6 +17,7 @@ import (
 // seeing are the commands that only look.
 func seeing() []*cli.Command {
 	return []*cli.Command{
+		list(),
 		{
 			Name: "log", Usage: "print the end of the guest's log; with TEXT, write a line into its kernel log", ArgsUsage: "NAME [TEXT]",
 			Flags: []cli.Flag{
@@ -54,11 +55,11 @@ func showLog(c *cli.Context) error {
 			return err
 		}
 	}
-	show := func(n int) error { return logdir.Tail(os.Stdout, dir, n) }
+	print := func(n int) error { return logdir.Tail(os.Stdout, dir, n) }
 	if c.Bool("follow") {
-		show = func(n int) error { return logdir.Follow(os.Stdout, dir, n) }
+		print = func(n int) error { return logdir.Follow(os.Stdout, dir, n) }
 	}
-	return unread(show(lines))
+	return unread(print(lines))
 }
 
 // unread is err, unless nobody reads our output any more: that is an end like any.

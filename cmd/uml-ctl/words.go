@@ -54,11 +54,11 @@ func ask(c *cli.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Duration("timeout"))
 	defer cancel()
 	text, err := runscript.Ask(ctx, dir, command)
-	return errors.Join(err, show(text))
+	return errors.Join(err, printAnswer(text))
 }
 
-// show prints an answer, without the empty line that some begin with.
-func show(text string) error {
+// printAnswer prints an answer, without the empty line that some begin with.
+func printAnswer(text string) error {
 	text = strings.Trim(text, "\n")
 	if text == "" {
 		return nil
