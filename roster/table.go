@@ -56,7 +56,7 @@ func Table(machines []*Machine, columns int) []string {
 }
 
 func (m *Machine) row() []string {
-	act, pid, since, memory := "-", "-", "-", size(m.Promised)
+	act, pid, since, memory := "-", "-", "-", Size(m.Promised)
 	if m.Activated {
 		act = "yes"
 	}
@@ -67,7 +67,7 @@ func (m *Machine) row() []string {
 		since = span(time.Since(*m.Since))
 	}
 	if m.Resident > 0 {
-		memory = size(m.Resident) + "/" + memory
+		memory = Size(m.Resident) + "/" + memory
 	}
 	var have, allocated int64
 	for _, d := range m.Discs {
@@ -75,7 +75,7 @@ func (m *Machine) row() []string {
 	}
 	disc := "-"
 	if len(m.Discs) > 0 {
-		disc = size(allocated) + "/" + size(have)
+		disc = Size(allocated) + "/" + Size(have)
 	}
 	address := "-"
 	if len(m.Addresses) > 0 {
@@ -103,8 +103,8 @@ func (m *Machine) remarks() (all []string) {
 	return all
 }
 
-// size in the words of settings/mem, three digits of it.
-func size(n int64) string {
+// Size is in the words of settings/mem, three digits of it.
+func Size(n int64) string {
 	unit := 0
 	f := float64(n)
 	for f >= 1000 && unit < 4 {

@@ -2,10 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +25,7 @@ func list() *cli.Command {
 		Name: "list", Usage: "print how machines stand: all, or those named", ArgsUsage: "[NAME...]",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print them as JSON"},
-			&cli.GenericFlag{Name: "watch", Value: new(every), Usage: "again and again, each 2 seconds or --watch=`TIME`, until q"},
+			&cli.GenericFlag{Name: "watch", Value: new(every), Usage: "again and again, each 2 or --watch=`SECONDS`, until q"},
 		},
 		Action: showList,
 	}
@@ -35,15 +37,24 @@ type every struct{ time.Duration }
 func (e *every) IsBoolFlag() bool { return true }
 func (e *every) Set(s string) (err error) {
 	if s == "true" {
-		s = "2s"
+		s = "2"
 	}
-	e.Duration, err = time.ParseDuration(s)
-	if err == nil && e.Duration < 100*time.Millisecond {
-		return fmt.Errorf("%v is too often (try 2s)", e.Duration)
-	}
+	e.Duration, err = interval(s)
 	return err
 }
 func (e *every) String() string { return e.Duration.String() }
+
+// interval reads a number of seconds, or a time with its unit.
+func interval(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if seconds, is := strconv.ParseFloat(s, 64); is == nil {
+		d, err = time.Duration(seconds*float64(time.Second)), nil
+	}
+	if err != nil || d < 100*time.Millisecond || d > 24*time.Hour {
+		return 0, fmt.Errorf("%q is no time to wait (0.1 to 86400 seconds)", s)
+	}
+	return d, nil
+}
 
 func showList(c *cli.Context) error {
 	names, err := cmdline.Names(c)
@@ -68,10 +79,10 @@ func showList(c *cli.Context) error {
 			return fault.Permanent("--json and --watch: one of them")
 		}
 		machines, err := look()
-		if err := inJSON(machines); err != nil {
+		if err != nil && len(machines) == 0 {
 			return err
 		}
-		return err
+		return errors.Join(inJSON(machines), err)
 	}
 	return show(watch, func(columns int) ([]string, error) {
 		machines, err := look()
@@ -100,6 +111,9 @@ func show(interval time.Duration, text func(columns int) ([]string, error), key 
 	}
 	if interval == 0 {
 		lines, err := text(columns)
+		if err != nil && len(lines) < 2 {
+			return err // no more than the heading
+		}
 		if _, failed := fmt.Println(strings.Join(lines, "\n")); failed != nil && unread(failed) != nil {
 			return fmt.Errorf("print: %w", failed)
 		}
