@@ -75,8 +75,8 @@ func look(dir *handle.Dir) (f files, err error) {
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return f, err
 		}
+		waits := exists(dir, previous) // if not, the one before current has its name
 		f.finished, err = finished(dir)
-		waits := exists(dir, previous)
 		if waits && try > 50 {
 			f.finished, waits = append(f.finished, previous), false
 		}

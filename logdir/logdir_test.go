@@ -119,6 +119,19 @@ func TestFollow(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- Follow(w, dir, 10) }()
+	var out strings.Builder
+	b := make([]byte, 32<<10)
+	until := func(text string) {
+		t.Helper()
+		for !strings.Contains(out.String(), text) || !strings.HasSuffix(out.String(), "\n") {
+			n, err := r.Read(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out.Write(b[:n])
+		}
+	}
+	until("line 99 ")
 	const last = 20000 // some 250 files
 	go func() {
 		l.say(100, last/2)
@@ -128,15 +141,7 @@ func TestFollow(t *testing.T) {
 		l.say(last/2, last)
 		l.to.Close()
 	}()
-	var out strings.Builder
-	b := make([]byte, 32<<10)
-	for !strings.Contains(out.String(), fmt.Sprintf("line %d ", last-1)) || !strings.HasSuffix(out.String(), "\n") {
-		n, err := r.Read(b)
-		if err != nil {
-			t.Fatal(err)
-		}
-		out.Write(b[:n])
-	}
+	until(fmt.Sprintf("line %d ", last-1))
 	wantNumbers(t, out.String(), 90, last)
 	r.Close()
 	select {
