@@ -73,8 +73,8 @@ func (m *Machine) fault(err error) {
 	}
 }
 
-// Names are those of the machines in a machines root, in natural order: m2 before
-// m10. What is no directory, or has a name that no machine has, is none.
+// Names are those of the machines in a machines root, in natural order. What is
+// no directory, or has a name that no machine has, is none.
 func Names(machines string) ([]string, error) {
 	entries, err := os.ReadDir(machines)
 	if errors.Is(err, unix.ENOENT) {
@@ -89,12 +89,12 @@ func Names(machines string) ([]string, error) {
 			names = append(names, e.Name())
 		}
 	}
-	slices.SortFunc(names, natural)
+	slices.SortFunc(names, Natural)
 	return names, nil
 }
 
-// natural takes numbers in names as numbers.
-func natural(a, b string) int {
+// Natural compares names as people count: m2 before m10.
+func Natural(a, b string) int {
 	for a != "" && b != "" {
 		x, y := digits(a), digits(b)
 		if x > 0 && y > 0 && x != y {

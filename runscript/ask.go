@@ -57,3 +57,16 @@ func running(d *handle.Dir) (*lock.Holder, error) {
 	}
 	return h, nil
 }
+
+// Kernel is the process of the guest's kernel in the machine directory; nil if the
+// lock is free, or held by a start or another command of ours: by is that process.
+func Kernel(d *handle.Dir) (kernel *lock.Holder, by int, err error) {
+	h, err := lock.Taker(d)
+	if h == nil || err != nil {
+		return nil, 0, err
+	}
+	if h.User() == 0 || !isKernel(h.PID) {
+		return nil, h.PID, nil
+	}
+	return h, h.PID, nil
+}
