@@ -79,7 +79,7 @@ func TestList(t *testing.T) {
 	hostileJail(t, l, idle)
 	drawn(t, l)
 	measured(t, l, m)
-	logged(t, l, m)
+	keptLog(t, l, m)
 
 	l.Kill(m.PID(), unix.SIGKILL) // supervise starts the next, which waits
 	l.Wait("the next start", func() bool { return listed(t, l)["guest"].State == roster.Waiting })
@@ -154,8 +154,8 @@ func measured(t *testing.T, l *lab.Lab, m *lab.Machine) {
 	}
 }
 
-// logged: the log that a real multilog has made of what the guest said.
-func logged(t *testing.T, l *lab.Lab, m *lab.Machine) {
+// keptLog: the log that a real multilog has made of what the guest said.
+func keptLog(t *testing.T, l *lab.Lab, m *lab.Machine) {
 	t.Helper()
 	refusedBy(t, "uml-ctl", l.Run("uml-ctl", "log", "guest"), 100, "guest/log: there is no such directory")
 	l.Must("sh", "-ec", `mkdir "$0/log"; multilog t "$0/log/main" <"$1"`, m.Dir, filepath.Join(l.Dir, "guest.log"))
