@@ -19,7 +19,7 @@ func run(args []string) int {
 		Usage:     "run guests, and send commands to their kernels",
 		UsageText: "uml-ctl [--machines DIR] COMMAND [NAME...] [ARGUMENT...]",
 		Flags:     []cli.Flag{cmdline.Machines, service, timeout},
-		Commands:  slices.Concat(words()),
+		Commands:  slices.Concat(consoles(), words()),
 	}, args)
 }
 
