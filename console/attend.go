@@ -120,6 +120,9 @@ func (v *view) terminal(ctx context.Context, g *Guest) (*terminal, error) {
 	ctx, cancel := context.WithTimeout(ctx, v.Time)
 	defer cancel()
 	config, err := g.Config(ctx)
+	if refusal := (*mconsole.Refusal)(nil); errors.As(err, &refusal) { // it is booting
+		return nil, fault.Temporary("%w: %w", errUnopened, err)
+	}
 	if err != nil {
 		return nil, err
 	}
