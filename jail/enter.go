@@ -19,13 +19,16 @@ import (
 // error the thread is fit for nothing but the end of the program.
 func (j *Jail) Enter() error {
 	leaveTerminal()
-	if err := j.limit(); err != nil {
-		return err
-	}
 	if err := j.leaveNetwork(); err != nil {
 		return err
 	}
 	if err := j.build(); err != nil {
+		return err
+	}
+	if err := j.openTerminals(); err != nil {
+		return err
+	}
+	if err := j.limit(); err != nil {
 		return err
 	}
 	if err := j.drop(); err != nil {

@@ -49,6 +49,7 @@ type Jail struct {
 	Seccomp   settings.Seccomp
 	OwnFilter bool     // whether the kernel runs its guest's processes under seccomp, not ptrace
 	Umid      string   // whose stale directory below /uml is removed
+	Terminals int      // how many it has of its own
 	Keep      []uint   // descriptors that the guest inherits besides 0, 1, 2
 	Env       []string // the whole environment
 	Dry       bool     // it will not be entered: nothing is mounted for it
@@ -153,6 +154,9 @@ func (j *Jail) Plan() []string {
 		"mount devpts /dev/pts nosuid,noexec mode=600 ptmxmode=666",
 		fmt.Sprintf("mount tmpfs /tmp nosuid,nodev size=%v mode=700 uid=%d gid=%d", tmpSize(j.Memory), j.Account.UID, j.Account.GID),
 	)
+	for i := range j.Terminals {
+		lines = append(lines, fmt.Sprintf("make a terminal there, its slave as descriptor %d, its master as %d", Slave(i), Master(i)))
+	}
 	for _, i := range j.sorted() {
 		lines = append(lines, fmt.Sprintf("bind %s at /%s %s", i.host, i.at, i.access))
 	}

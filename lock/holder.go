@@ -20,9 +20,17 @@ import (
 // A Holder is a process that has a descriptor with a lock on a file.
 type Holder struct {
 	PID   int
-	Taker int    // the process that took the lock, as the lock still names it
+	Taker int    // the process that took the lock, as the lock still names it, or nobody
 	UIDs  [4]int // real, effective, saved, filesystem
 }
+
+// nobody is the taker, for who looks from a container, when the kernel has forgotten
+// the process: it is dead, and so is all of its session. The process that waits for
+// sizes of a guest's terminal has a session of its own and stays
+// (arch/um/drivers/chan_user.c, winch_thread). A live taker in an outer pid namespace
+// is nobody too; it has no children in here that run as the machine's user, and
+// holds the lock, whoever is ended.
+const nobody = 0
 
 func (h Holder) runsAs(uid int) bool {
 	return uid != 0 && h.UIDs == [4]int{uid, uid, uid, uid}
@@ -199,7 +207,7 @@ func end(f *os.File, holders []Holder, uid int) error {
 		if err != nil && !gone(err) {
 			return fmt.Errorf("stray process %d: %w", h.PID, err)
 		}
-		if !found || now.Taker != h.Taker || !now.runsAs(uid) {
+		if !found || now.Taker != h.Taker && now.Taker != nobody || !now.runsAs(uid) {
 			fds = fds[:len(fds)-1]
 			unix.Close(fd)
 			continue

@@ -192,8 +192,8 @@ func judge(name string, holders []Holder, uid int) error {
 				return &Held{name, o.PID, "the guest runs or is being started", true}
 			}
 		}
-		if h.Taker <= 0 {
-			return &Held{Path: name, PID: h.PID, Why: "whose lock was taken in another pid namespace"}
+		if h.Taker < nobody {
+			return &Held{Path: name, PID: h.PID, Why: "whose lock names no process (another host's?)"}
 		}
 	}
 	for _, h := range holders {

@@ -376,6 +376,7 @@ func TestFlockTaker(t *testing.T) {
 		{"lock:\t1: POSIX  ADVISORY  WRITE 359 00:13:11691 0 EOF\n", 0, 0, false},
 		{"lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:x 0 EOF\n", 0, 0, false},
 		{"lock:\t1: FLOCK  ADVISORY  WRITE -1 00:13:11691 0 EOF\n", -1, 11691, true},
+		{"lock:\t1: FLOCK  ADVISORY  WRITE 0 00:13:11691 0 EOF\n", nobody, 11691, true},
 		{"lock:\t1: FLOCK\n", 0, 0, false},
 		{"", 0, 0, false},
 	} {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"uml/fault"
+	"uml/jail"
 	"uml/kernel"
 	"uml/settings"
 )
@@ -37,9 +38,7 @@ func arguments(m *settings.Machine, discs []settings.Disc, image *kernel.Image, 
 	if m.Root != "" {
 		args = append(args, "root="+m.Root)
 	}
-	for _, c := range m.Channels {
-		args = append(args, c.Device+"="+c.Value)
-	}
+	args = append(args, channelArguments(m.Channels)...)
 	if image.NoReboot {
 		args = append(args, "noreboot")
 	}
@@ -53,6 +52,19 @@ func arguments(m *settings.Machine, discs []settings.Disc, image *kernel.Image, 
 		return nil, fault.Permanent("the kernel's arguments are %d bytes, it takes %d (shorten settings/args)", n, maxLine)
 	}
 	return args, nil
+}
+
+func channelArguments(channels []settings.Channel) (args []string) {
+	terminals := 0
+	for _, c := range channels {
+		value := c.Value
+		if c.Terminal() {
+			value = fmt.Sprintf("fd:%d", jail.Slave(terminals))
+			terminals++
+		}
+		args = append(args, c.Device+"="+value)
+	}
+	return args
 }
 
 // discArgument: a raw disc always has the flag d. Without it a guest could write

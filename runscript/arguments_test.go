@@ -31,24 +31,24 @@ func TestArguments(t *testing.T) {
 		want   string
 	}{
 		{"least", func(*settings.Machine) {}, raw, kernel.Image{},
-			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 root=/dev/ubda con=null con0=null,fd:1 con1=pts ssl=null"},
+			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 root=/dev/ubda con=null con0=null,fd:1 con1=fd:110 ssl=null"},
 		{"routed, swap, args", func(m *settings.Machine) {
 			m.Net.Kind, m.Swap, m.Args = settings.Routed, 128<<20, []string{"quiet", "init=/bin/sh"}
 		}, raw, kernel.Image{Vector: true, NoReboot: true},
 			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 ubd15d=/swap vec0:transport=tap,ifname=tap_bara,gro=1,mac=fe:fd:c0:00:02:14 " +
-				"root=/dev/ubda con=null con0=null,fd:1 con1=pts ssl=null noreboot quiet init=/bin/sh"},
+				"root=/dev/ubda con=null con0=null,fd:1 con1=fd:110 ssl=null noreboot quiet init=/bin/sh"},
 		{"a kernel of its own seccomp", func(m *settings.Machine) { m.Args = []string{"quiet"} }, raw, kernel.Image{Seccomp: true, NoReboot: true},
-			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 root=/dev/ubda con=null con0=null,fd:1 con1=pts ssl=null noreboot seccomp=off quiet"},
+			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 root=/dev/ubda con=null con0=null,fd:1 con1=fd:110 ssl=null noreboot seccomp=off quiet"},
 		{"and of its user's word", func(m *settings.Machine) { m.Args = []string{"seccomp=auto"} }, raw, kernel.Image{Seccomp: true},
-			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 root=/dev/ubda con=null con0=null,fd:1 con1=pts ssl=null seccomp=auto"},
+			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 root=/dev/ubda con=null con0=null,fd:1 con1=fd:110 ssl=null seccomp=auto"},
 		{"handed over", func(m *settings.Machine) {
 			m.Net.Kind, m.Transport, m.Root = settings.Routed, settings.FD, ""
 		}, raw, *debian(t),
-			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 vec0:transport=fd,fd=100,vec=0,mac=fe:fd:c0:00:02:14 con=null con0=null,fd:1 con1=pts ssl=null"},
+			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 vec0:transport=fd,fd=100,vec=0,mac=fe:fd:c0:00:02:14 con=null con0=null,fd:1 con1=fd:110 ssl=null"},
 		{"discs", func(m *settings.Machine) { m.Root = "" }, []settings.Disc{
 			{N: 0, File: "cow", Backing: "/srv/bookworm"}, {N: 3, File: "data/x", ReadOnly: true, Sync: true, NoTrim: true},
 		}, kernel.Image{},
-			"linux mem=64M umid=bara uml_dir=/uml/ ubd0=/cow,/srv/bookworm ubd3rstd=/data/x con=null con0=null,fd:1 con1=pts ssl=null"},
+			"linux mem=64M umid=bara uml_dir=/uml/ ubd0=/cow,/srv/bookworm ubd3rstd=/data/x con=null con0=null,fd:1 con1=fd:110 ssl=null"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := bara()

@@ -81,10 +81,19 @@ func (s *start) makeRoom() {
 		NoFile: s.m.NoFile, NProc: s.m.NProc, Nice: s.m.Nice,
 		Tun:     s.m.Net.Kind != settings.None && !s.m.HandsOver(),
 		Seccomp: s.m.Seccomp, OwnFilter: s.m.UnderSeccomp(),
-		Umid: s.m.Name,
-		Env:  []string{"TMPDIR=/tmp"},
-		Dry:  s.DryRun,
+		Umid: s.m.Name, Terminals: terminals(s.m.Channels),
+		Env: []string{"TMPDIR=/tmp"},
+		Dry: s.DryRun,
 	}
+}
+
+func terminals(channels []settings.Channel) (n int) {
+	for _, c := range channels {
+		if c.Terminal() {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *start) openJail() (*handle.Dir, error) {

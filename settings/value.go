@@ -227,6 +227,13 @@ type Channel struct {
 	Value  string // IN[,OUT] in the kernel's own syntax
 }
 
+// Terminal says whether the channel is a terminal of its own, which the start makes.
+// For con and ssl alone, of which each may be many, the kernel makes them.
+func (c Channel) Terminal() bool {
+	_, n := numberedName(c.Device)
+	return n >= 0 && c.Value == "pts"
+}
+
 func parseChannel(s string) error {
 	in, out, two := strings.Cut(s, ",")
 	if two && !(oneChannel(in) && oneChannel(out)) || !two && !oneChannel(in) {

@@ -25,7 +25,7 @@ func TestCtl(t *testing.T) {
 	}
 	for _, c := range []struct{ command, begins, holds string }{
 		{"version guest", "Linux ", " 6."},
-		{"config guest con1", "pts", ""},
+		{"config guest con1", "fd:110\n", ""},
 		{"config " + m.Dir + " ubd0", "/ubd0\n", ""},
 		{"proc guest meminfo", "MemTotal: ", "\nMemFree: "},
 		{"pause guest", "stopped\n", ""},
