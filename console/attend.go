@@ -33,7 +33,10 @@ func (v *view) attend(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errOver) && !v.Wait:
 			return nil
-		case errors.Is(err, errLost), errors.Is(err, errOver):
+		case errors.Is(err, errLost):
+		case errors.Is(err, errOver):
+			said = true
+			v.screen.say("waiting for it to come up")
 		case v.Wait && fault.Code(err) == fault.MayPass && !v.left.Load():
 			if !said {
 				said = true
@@ -179,7 +182,6 @@ func (v *view) show(ctx context.Context, conn int, g *Guest) error {
 	case err = <-v.leave:
 		v.left.Store(true)
 	}
-	v.joined.Store(false)
 	close(stop)
 	unix.Shutdown(conn, unix.SHUT_RDWR)
 	<-sent
@@ -191,6 +193,7 @@ func (v *view) show(ctx context.Context, conn int, g *Guest) error {
 		}
 	}
 	v.serving.Wait()
+	v.joined.Store(errors.Is(err, errLost)) // there is still a guest to type for
 	if over {
 		unix.Close(conn)
 	}
@@ -200,6 +203,10 @@ func (v *view) show(ctx context.Context, conn int, g *Guest) error {
 // sends sends what is typed. A guest that takes nothing holds it up.
 func (v *view) sends(conn int, stop <-chan struct{}) {
 	for {
+		if v.unsent != nil && send(conn, v.unsent, nil, 0) != nil {
+			return // whoever serves next gets it
+		}
+		v.unsent = nil
 		select {
 		case <-stop:
 			return
@@ -207,8 +214,7 @@ func (v *view) sends(conn int, stop <-chan struct{}) {
 			if w := v.screen.window(); !v.Watch && w.Row > 0 {
 				send(conn, sizePacket(w), nil, 0) // if it fails, receiving does
 			}
-		case p := <-v.packets:
-			send(conn, p, nil, 0)
+		case v.unsent = <-v.packets:
 			v.last.Store(time.Now().UnixNano())
 		}
 	}

@@ -55,6 +55,7 @@ type view struct {
 	logged plain
 
 	packets chan []byte    // typed, for whoever serves
+	unsent  []byte         // the one that is being sent
 	resized chan struct{}  // the window has another size
 	leave   chan error     // why to end
 	left    atomic.Bool    // it was obeyed

@@ -46,8 +46,8 @@ func (g *Guest) terminal(channel, config string) (*terminal, error) {
 		t, err = g.master(number(fd), devpts)
 	} else if n, ok := strings.CutPrefix(config, "pts:/dev/pts/"); ok && number(n) >= 0 {
 		t, err = g.pts(number(n), devpts)
-	} else if config == "pts" {
-		return nil, fault.Temporary("%s: %s: %w", g.name, channel, errUnopened)
+	} else if config == "pts" || config == "none" { // none is what a kernel says while it boots
+		return nil, fault.Temporary("%s: %s is %s: %w (or its setting is not pts)", g.name, channel, config, errUnopened)
 	} else {
 		return nil, fault.Permanent("%s: %s is %q, no terminal (in the machine's settings, %s has to be pts when the guest starts)", g.name, channel, config, channel)
 	}
