@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bare packages install clean
+.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bare packages install install-completion clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -55,17 +55,27 @@ bench: packages build
 bench-net: packages build
 	go run ./test/benchnet
 
+bench-ctl: packages build
+	go run ./test/benchctl
+
 packages:
 	@test/packages.sh
 
 bare:
 	test/bare.sh
 
-install: build
+install: build install-completion
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
 	install $(BIN)/uml-* $(DESTDIR)$(PREFIX)/sbin
 	for s in 5 8; do for f in docs/*.$$s; do \
 		test ! -e $$f || install -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done
+
+SHARE = $(DESTDIR)$(PREFIX)/share
+install-completion:
+	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
+	install -m 644 completion/uml-ctl.bash $(SHARE)/bash-completion/completions/uml-ctl
+	for p in run net check jail; do ln -sf uml-ctl $(SHARE)/bash-completion/completions/uml-$$p; done
+	install -m 644 completion/_uml-ctl $(SHARE)/zsh/site-functions
 
 clean:
 	rm -rf $(BIN)

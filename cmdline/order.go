@@ -48,10 +48,20 @@ func flagsFirst(app *cli.App, args []string) []string {
 
 // length is how many arguments a flag takes, itself included.
 func length(arg string, flags []cli.Flag) int {
-	if _, is := find(arg, flags).(*cli.BoolFlag); is || strings.Contains(arg, "=") || find(arg, flags) == nil {
+	if alone(find(arg, flags)) || strings.Contains(arg, "=") || find(arg, flags) == nil {
 		return 1
 	}
 	return 2
+}
+
+// alone says whether a flag takes no argument, or one only after "=".
+func alone(f cli.Flag) bool {
+	if g, is := f.(*cli.GenericFlag); is {
+		b, is := g.Value.(interface{ IsBoolFlag() bool })
+		return is && b.IsBoolFlag()
+	}
+	_, is := f.(*cli.BoolFlag)
+	return is
 }
 
 func find(arg string, flags []cli.Flag) cli.Flag {

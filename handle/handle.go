@@ -75,6 +75,18 @@ func (d *Dir) Stat() (st unix.Stat_t, err error) {
 	return st, nil
 }
 
+// Lstat is what the kernel says of a name in d, itself if it is a link, in one call
+// and without opening it.
+func (d *Dir) Lstat(name string) (st unix.Stat_t, err error) {
+	if path.Base(name) != name || name == ".." {
+		return st, fmt.Errorf("stat %s: is no name in one directory", d.Join(name))
+	}
+	if err := unix.Fstatat(d.fd, name, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return st, &os.PathError{Op: "stat", Path: d.Join(name), Err: err}
+	}
+	return st, nil
+}
+
 // Names lists the directory, unsorted, at most limit names of it.
 func (d *Dir) Names(limit int) ([]string, error) {
 	fd, err := unix.Openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -153,17 +165,50 @@ func (f *File) Regular() error {
 // rights of the calling thread. It never waits: a lease that the file's owner
 // holds, which could keep root's open for 45 s, is a temporary fault at once.
 func (f *File) Reopen(flags int) (*os.File, error) {
-	fd, err := unix.Open(procfd(f.fd), flags|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.EAGAIN) {
-		return nil, fault.Temporary("%s: its owner holds a lease on it (see /proc/locks)", f.Path)
-	}
-	if errors.Is(err, unix.ENOENT) {
-		return nil, noProc(f.Path)
-	}
+	fd, err := f.reopen(flags)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: f.Path, Err: err}
+		return nil, err
 	}
 	return os.NewFile(uintptr(fd), f.Path), nil
+}
+
+func (f *File) reopen(flags int) (int, error) {
+	fd, err := unix.Open(procfd(f.fd), flags|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.EAGAIN) {
+		return -1, fault.Temporary("%s: its owner holds a lease on it (see /proc/locks)", f.Path)
+	}
+	if errors.Is(err, unix.ENOENT) {
+		return -1, noProc(f.Path)
+	}
+	if err != nil {
+		return -1, &os.PathError{Op: "open", Path: f.Path, Err: err}
+	}
+	return fd, nil
+}
+
+// Read is a regular file's text, at most limit bytes of it, opened as Reopen does.
+// Who reads thousands of small ones saves half of the system calls by it.
+func (f *File) Read(limit int) ([]byte, error) {
+	fd, err := f.reopen(unix.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	text := make([]byte, min(int64(limit), f.Stat.Size+1))
+	for have := 0; ; {
+		n, err := unix.Read(fd, text[have:])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, &os.PathError{Op: "read", Path: f.Path, Err: err}
+		}
+		have += n
+		if have < len(text) || have == limit { // of a regular file less is given only at its end
+			return text[:have], nil
+		}
+		text = append(text, make([]byte, min(limit-have, len(text)))...) // it grew meanwhile
+	}
 }
 
 // Access asks whether the calling thread may read, write or execute the file

@@ -42,6 +42,7 @@ func (s *start) stopGaps(ctx context.Context) (again bool, err error) {
 			s.Say("waits: " + why)
 		}
 		said = why
+		tell(nameOf(s.m.NoStart()))
 		if err := sleep(ctx, wait); err != nil {
 			return false, err
 		}
@@ -49,7 +50,17 @@ func (s *start) stopGaps(ctx context.Context) (again bool, err error) {
 	if said == "" {
 		return false, nil
 	}
+	tell(nameBusy)
 	return true, s.stagger(ctx)
+}
+
+// nameOf is the gap that Gap has found.
+func nameOf(noStart string) string {
+	var st unix.Stat_t
+	if unix.Lstat(noStart, &st) == nil {
+		return NameNoStart
+	}
+	return NameUptime
 }
 
 func (s *start) stagger(ctx context.Context) error {
@@ -60,6 +71,8 @@ func (s *start) stagger(ctx context.Context) error {
 	if wait == 0 {
 		return nil
 	}
+	tell(NameStagger)
+	defer tell(nameBusy)
 	s.Say(fmt.Sprintf("waits: %v more, so that guests do not all boot at once", wait.Round(time.Second)))
 	return sleep(ctx, wait)
 }
@@ -118,16 +131,20 @@ func sleep(ctx context.Context, d time.Duration) error {
 // the host's retry-delay before it exits, unless it was told to stop or somebody
 // watches it at a terminal. It waits up to a quarter more: two hosts that are
 // asked to start the same guest both refuse, and must not meet again for ever.
-func Delay(hostDir string, err error) {
-	if errors.Is(err, errStopped) || terminal(int(os.Stderr.Fd())) {
+//
+// Meanwhile uml-ctl list can tell what it failed with.
+func Delay(o Options, err error) {
+	if err == nil || errors.Is(err, errStopped) || terminal(int(os.Stderr.Fd())) {
 		return
 	}
+	tell(NameRetry)
 	signals := catch(context.Background())
 	defer signals.stop()
 	done := make(chan struct{})
 	go func() { // the calling thread may be in the jail, where no setting can be read
 		defer close(done)
-		sleep(signals.ctx, retryDelay(hostDir))
+		o.failed(err)
+		sleep(signals.ctx, retryDelay(o.HostDir))
 	}()
 	<-done
 }

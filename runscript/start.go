@@ -21,10 +21,12 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"time"
 
 	"uml/fault"
 	"uml/handle"
 	"uml/jail"
+	"uml/lock"
 	"uml/netsetup"
 	"uml/probe"
 	"uml/settings"
@@ -240,6 +242,7 @@ func (s *start) elsewhere(undo func() error) error {
 
 // enter is step 8. It returns only an error.
 func (s *start) enter(last func() error) error {
+	lock.Leave(s.dir, lock.Note{Up: true, Since: time.Now()})
 	if err := s.enterRoom(); err != nil {
 		return err
 	}

@@ -2,8 +2,6 @@ package settings
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -99,14 +97,9 @@ func readLines(dir *handle.Dir, name string) ([]string, error) {
 	if f.Stat.Size > maxFile {
 		return nil, fault.Permanent("%s: is %d bytes, a setting is at most %d", f.Path, f.Stat.Size, maxFile)
 	}
-	r, err := f.Reopen(unix.O_RDONLY)
+	text, err := f.Read(maxFile + 1)
 	if err != nil {
 		return nil, err
-	}
-	defer r.Close()
-	text, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", f.Path, err)
 	}
 	if len(text) > maxFile {
 		return nil, fault.Permanent("%s: is over %d bytes", f.Path, maxFile)

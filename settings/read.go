@@ -25,7 +25,13 @@ const (
 
 // Read reads the machine directory dir whole. Every fault is permanent and names
 // the file, the value and what would be right; all are joined.
-func Read(dir *handle.Dir) (*Machine, error) {
+func Read(dir *handle.Dir) (*Machine, error) { return readBy(dir, lookup) }
+
+// Read is Read for who reads many machines. Of the account only the user's id is
+// looked up.
+func (a *Accounts) Read(dir *handle.Dir) (*Machine, error) { return readBy(dir, a.find) }
+
+func readBy(dir *handle.Dir, account func(name string) (Account, error)) (*Machine, error) {
 	real, err := dir.Real()
 	if err != nil {
 		return nil, err
@@ -43,7 +49,7 @@ func Read(dir *handle.Dir) (*Machine, error) {
 	if err := errors.Join(faults...); err != nil && fault.Code(err) == fault.MayPass {
 		return m, err
 	}
-	for _, err := range []error{m.checkSeccomp(), m.finish(dir), m.checkNet()} {
+	for _, err := range []error{m.checkSeccomp(), m.finish(dir, account), m.checkNet()} {
 		if err != nil {
 			faults = append(faults, err)
 		}
@@ -212,7 +218,7 @@ func (m *Machine) setChannel(device, value string) {
 }
 
 // finish makes the defaults that follow from other settings.
-func (m *Machine) finish(dir *handle.Dir) error {
+func (m *Machine) finish(dir *handle.Dir, account func(name string) (Account, error)) error {
 	if m.Net.Kind < 0 {
 		m.Net.Kind = None
 		if len(m.IP4)+len(m.IP6) > 0 {
@@ -230,11 +236,11 @@ func (m *Machine) finish(dir *handle.Dir) error {
 	if m.User.Name == "" {
 		return nil // said already
 	}
-	account, err := lookup(m.User.Name)
+	user, err := account(m.User.Name)
 	if err != nil {
 		return fmt.Errorf("%s: %w", dir.Join("settings/user"), err)
 	}
-	m.User = account
+	m.User = user
 	m.setTAP()
 	return nil
 }

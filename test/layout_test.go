@@ -35,21 +35,22 @@ func TestLayout(t *testing.T) {
 	}
 	low := own("fault", "handle", "settings")
 	for name, may := range map[string][]string{
-		"fault":    nil,
-		"handle":   own("fault"),
-		"settings": own("fault", "handle"),
-		"swap":     low,
-		"probe":    own("fault"),
-		"lock":     own("fault", "handle"),
-		"mconsole": own("fault", "handle"),
-		"program":  own("fault", "handle"),
-		"kernel":   append(own("program"), low...),
-		"jail":     low, // never netsetup
-		"firewall": low,
-		"guard":    own("fault"),
-		"netsetup": append(own("firewall", "guard"), low...), // never jail
-		"radvd":    low,
-		"cmdline":  low,
+		"fault":      nil,
+		"handle":     own("fault"),
+		"settings":   own("fault", "handle"),
+		"swap":       low,
+		"probe":      own("fault"),
+		"lock":       own("fault", "handle"),
+		"mconsole":   own("fault", "handle"),
+		"supervisor": own("fault", "handle"),
+		"program":    own("fault", "handle"),
+		"kernel":     append(own("program"), low...),
+		"jail":       low, // never netsetup
+		"firewall":   low,
+		"guard":      own("fault"),
+		"netsetup":   append(own("firewall", "guard"), low...), // never jail
+		"radvd":      low,
+		"cmdline":    low,
 	} {
 		for _, dep := range list(t, "-deps", "./"+name) {
 			if strings.HasPrefix(dep, "uml/") && dep != "uml/"+name && !slices.Contains(may, dep) {

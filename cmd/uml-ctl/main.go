@@ -1,3 +1,9 @@
+// The runtime need not find out how many processors it may use: half of what a
+// request takes is the start of this program.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command uml-ctl sends commands to running guests: see uml-ctl(8).
 package main
 
@@ -19,7 +25,7 @@ func run(args []string) int {
 		Usage:     "run guests, and send commands to their kernels",
 		UsageText: "uml-ctl [--machines DIR] COMMAND [NAME...] [ARGUMENT...]",
 		Flags:     []cli.Flag{cmdline.Machines, service, timeout},
-		Commands:  slices.Concat(consoles(), words()),
+		Commands:  slices.Concat(seeing(), consoles(), words()),
 	}, args)
 }
 

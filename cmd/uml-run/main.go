@@ -29,7 +29,7 @@ func main() { os.Exit(run(os.Args)) }
 
 func run(args []string) int {
 	var start bool
-	var hostDir string
+	var o runscript.Options
 	var failed error
 	app := &cli.App{
 		Name:      "uml-run",
@@ -45,17 +45,18 @@ func run(args []string) int {
 			if err != nil {
 				return err
 			}
-			start, hostDir = !c.Bool("dry-run"), c.String("host-settings")
-			failed = runscript.Start(context.Background(), runscript.Options{
-				Dir: dir, HostDir: hostDir, DryRun: !start,
+			start = !c.Bool("dry-run")
+			o = runscript.Options{
+				Dir: dir, HostDir: c.String("host-settings"), DryRun: !start,
 				Out: os.Stdout, Say: cmdline.Say("uml-run"),
-			})
+			}
+			failed = runscript.Start(context.Background(), o)
 			return failed
 		},
 	}
 	code := cmdline.Run(app, args)
 	if start {
-		runscript.Delay(hostDir, failed)
+		runscript.Delay(o, failed)
 	}
 	return code
 }

@@ -1,0 +1,43 @@
+# Completion of bash for uml-ctl and the other programs of its suite. Commands and
+# flags are what the program's own --help says, machines what is in the machines root.
+
+_uml() {
+	local program=$1 cur=$2 prev=$3 machines=${UML_MACHINES:-/machines} command='' words='' i
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--machines)
+			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
+			((++i < COMP_CWORD)) && machines=${COMP_WORDS[i]} ;;
+		--service | --timeout | --host-settings | --dir | --lines | -n | --delay | -d | --count | --escape | --linger)
+			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
+			((i++)) ;;
+		-* | =) ;;
+		*) command=${command:-${COMP_WORDS[i]}} ;;
+		esac
+	done
+	[[ $cur == = ]] && cur=
+	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD - 2]}
+	case $prev in
+	--machines | --service | --host-settings | --dir)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return ;;
+	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger) return ;;
+	esac
+	local commands
+	commands=$("$program" --help 2>/dev/null | sed -n '/^COMMANDS:/,/^$/s/^   \([a-z-]*\).*/\1/p')
+	[[ $commands ]] || command=
+	if [[ $cur == -* ]]; then
+		words=$({ "$program" --help; [[ ! $command ]] || "$program" "$command" --help; } 2>/dev/null | sed -n 's/^   \(--[a-z-]*\).*/\1/p')
+	elif [[ $commands && ! $command ]]; then
+		words=$commands
+	else
+		for i in "$machines"/*/settings; do
+			i=${i%/settings} i=${i##*/}
+			[[ $i == *[!A-Za-z0-9._-]* ]] || words+=" $i"
+		done
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+}
+complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail

@@ -1,0 +1,80 @@
+package lock
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"uml/handle"
+)
+
+// A Note is what the last start has left in the lock file for who looks: nothing
+// of ours is resident that could be asked. Nothing depends on it.
+type Note struct {
+	Up      bool      // it became the kernel
+	Since   time.Time // then, or since when all starts have failed
+	Message string    // of the last that failed
+}
+
+const maxNote = 1000
+
+// Leave writes it. Starts that fail one after another leave the time of the first.
+// The guest inherits the lock's own descriptor, which cannot write.
+func Leave(dir *handle.Dir, n Note) error {
+	if before := Read(dir); !n.Up && !before.Up && !before.Since.IsZero() {
+		n.Since = before.Since
+	}
+	what := "failed"
+	if n.Up {
+		what = "up"
+	}
+	f, err := reopen(dir, unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text := fmt.Sprintf("%s %d %s\n", what, n.Since.Unix(), n.Message[:min(len(n.Message), maxNote)])
+	if _, err := f.WriteAt([]byte(text), 0); err != nil {
+		return err
+	}
+	return f.Truncate(int64(len(text)))
+}
+
+// Read is the note; the zero Note if there is none, or only root may read it.
+func Read(dir *handle.Dir) (n Note) {
+	f, err := reopen(dir, unix.O_RDONLY)
+	if err != nil {
+		return n
+	}
+	defer f.Close()
+	b := make([]byte, 2*maxNote)
+	size, err := f.ReadAt(b, 0)
+	if err != io.EOF {
+		return n
+	}
+	line, _, _ := strings.Cut(string(b[:size]), "\n")
+	what, rest, _ := strings.Cut(line, " ")
+	since, message, _ := strings.Cut(rest, " ")
+	s, err := strconv.ParseInt(since, 10, 64)
+	if err != nil || what != "up" && what != "failed" {
+		return n
+	}
+	return Note{Up: what == "up", Since: time.Unix(s, 0), Message: message}
+}
+
+func reopen(dir *handle.Dir, flags int) (*os.File, error) {
+	at, err := dir.Open(Name)
+	if err != nil {
+		return nil, err
+	}
+	defer at.Close()
+	if err := judgeFile(&at.Stat, at.Path); err != nil {
+		return nil, err
+	}
+	return at.Reopen(flags)
+}

@@ -1,0 +1,97 @@
+package roster
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"uml/runscript"
+)
+
+// A process as /proc shows it; the zero one is gone, or dead and not waited for.
+type process struct {
+	pid      int
+	name     string // which it can choose
+	user     int
+	kernel   bool // in its jail
+	resident int64
+	started  time.Time
+}
+
+func look(pid int) (p process) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return p
+	}
+	p = parse(status)
+	if p.pid != pid {
+		return process{}
+	}
+	p.started = startedAt(pid)
+	p.kernel = runscript.IsKernel(pid)
+	return p
+}
+
+// start: a program of ours that is still root's. A guest has no such process.
+func (p process) start() bool { return p.user == 0 && strings.HasPrefix(p.name, "uml-run") }
+
+// parse reads /proc/PID/status (proc_pid_status(5)).
+func parse(status []byte) (p process) {
+	for line := range bytes.Lines(status) {
+		field, value, _ := strings.Cut(strings.TrimSpace(string(line)), ":")
+		value = strings.TrimSpace(value)
+		number, _, _ := strings.Cut(strings.ReplaceAll(value, "\t", " "), " ")
+		n, _ := strconv.ParseInt(number, 10, 64)
+		switch field {
+		case "Name":
+			p.name = value
+		case "State":
+			if strings.HasPrefix(value, "Z") || strings.HasPrefix(value, "X") {
+				return process{}
+			}
+		case "Pid":
+			p.pid = int(n)
+		case "Uid":
+			p.user = int(n)
+		case "VmRSS":
+			p.resident = n << 10
+		}
+	}
+	return p
+}
+
+// hertz is what /proc counts time in, on every architecture there is (USER_HZ).
+const hertz = 100
+
+// booted is when the host was.
+var booted = sync.OnceValue(func() time.Time {
+	text, _ := os.ReadFile("/proc/uptime")
+	first, _, _ := strings.Cut(string(text), " ")
+	up, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Now().Add(-time.Duration(up * float64(time.Second)))
+})
+
+// startedAt is when the process was forked; the zero time if that is not known.
+func startedAt(pid int) (t time.Time) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil || booted().IsZero() {
+		return t
+	}
+	_, rest, _ := strings.Cut(string(text[bytes.LastIndexByte(text, ')')+1:]), " ")
+	fields := strings.Fields(rest) // from the third on
+	if len(fields) < 20 {
+		return t
+	}
+	ticks, err := strconv.ParseInt(fields[19], 10, 64)
+	if err != nil {
+		return t
+	}
+	return booted().Add(time.Duration(ticks) * time.Second / hertz)
+}

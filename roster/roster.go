@@ -1,0 +1,176 @@
+// Package roster says of all machines of a machines root how they stand: what they
+// are promised and take, whether they run, and if not, why.
+//
+// It starts no process, takes no lock and waits for nothing. What it says was so
+// when it looked: a machine may be gone or run when it is read. States are told
+// from the supervisor's status file, from one look at /proc/locks for all machines
+// and from each kernel's own entries in /proc.
+package roster
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+	"uml/lock"
+	"uml/settings"
+)
+
+// States of a machine.
+const (
+	Down     = "down"
+	Waiting  = "waiting"  // a start waits for what keeps all guests down
+	Starting = "starting" // or is between two of its supervisor's tries
+	Up       = "up"
+	Stopping = "stopping" // to be down, and still there
+	Failing  = "failing"  // the last start failed, the next comes after retry-delay
+)
+
+// A Machine is how one stands. The names of its fields in JSON stay as they are;
+// fields may be added. Times are RFC 3339, sizes bytes.
+type Machine struct {
+	Name       string     `json:"name"`
+	Dir        string     `json:"dir"`
+	Activated  bool       `json:"activated"`  // linked into the service directory
+	Supervised string     `json:"supervised"` // by daemontools, runit or s6; "" if by none, or only root may know
+	State      string     `json:"state"`
+	Why        string     `json:"why,omitempty"`   // of waiting: machines-nostart, min-uptime, stagger; of failing: the last message
+	Since      *time.Time `json:"since,omitempty"` // the state, where that is known
+	PID        int        `json:"pid,omitempty"`   // of the guest's kernel, or of its start
+	Promised   int64      `json:"memory_promised"` // settings/mem
+	Resident   int64      `json:"memory_resident,omitempty"`
+	TAP        string     `json:"tap,omitempty"`
+	Addresses  []string   `json:"addresses"`
+	Discs      []Disc     `json:"discs"`
+	Notes      []string   `json:"notes,omitempty"`
+	Faults     []string   `json:"faults,omitempty"` // of its settings: it would not start
+}
+
+// A Disc is a disc's file or the swap's.
+type Disc struct {
+	Device    string `json:"device"` // ubd0, swap
+	File      string `json:"file"`   // below jail/
+	Size      int64  `json:"size"`
+	Allocated int64  `json:"allocated"` // as du(1) counts it
+}
+
+func (m *Machine) note(format string, args ...any) {
+	m.Notes = append(m.Notes, fault.Line(fmt.Sprintf(format, args...)))
+}
+
+func (m *Machine) fault(err error) {
+	for _, e := range fault.Parts(err) {
+		m.Faults = append(m.Faults, fault.Line(e.Error()))
+	}
+}
+
+// Names are those of the machines in a machines root, in natural order: m2 before
+// m10. What is no directory, or has a name that no machine has, is none.
+func Names(machines string) ([]string, error) {
+	entries, err := os.ReadDir(machines)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, fault.Permanent("%s: there is no such directory", machines)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && settings.CheckName(e.Name()) == nil {
+			names = append(names, e.Name())
+		}
+	}
+	slices.SortFunc(names, natural)
+	return names, nil
+}
+
+// natural takes numbers in names as numbers.
+func natural(a, b string) int {
+	for a != "" && b != "" {
+		x, y := digits(a), digits(b)
+		if x > 0 && y > 0 && x != y {
+			return x - y
+		}
+		if a[0] != b[0] {
+			return int(a[0]) - int(b[0])
+		}
+		a, b = a[1:], b[1:]
+	}
+	return len(a) - len(b)
+}
+
+func digits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789")) }
+
+// A Round is one look at many machines.
+type Round struct {
+	service  string
+	accounts settings.Accounts
+	locks    lock.Table
+	census   func() (lock.Census, error) // of all processes, if a machine needs it
+}
+
+// NewRound begins a look. Machines are activated in the directory service.
+func NewRound(service string) (*Round, error) {
+	locks, err := lock.ReadTable()
+	return &Round{service: service, locks: locks, census: sync.OnceValues(lock.TakeCensus)}, err
+}
+
+// Look looks at the machines in these directories, at several at a time, in their
+// order. One that is gone is left out if all are asked for.
+func (r *Round) Look(dirs []string, all bool) (machines []*Machine, errs error) {
+	found, faults := make([]*Machine, len(dirs)), make([]error, len(dirs))
+	var wg sync.WaitGroup
+	next := make(chan int)
+	for range min(runtime.GOMAXPROCS(0), len(dirs)) {
+		wg.Go(func() {
+			for i := range next {
+				found[i], faults[i] = r.Machine(dirs[i])
+			}
+		})
+	}
+	for i := range dirs {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	for i, m := range found {
+		switch {
+		case faults[i] == nil:
+			machines = append(machines, m)
+		case all && errors.Is(faults[i], unix.ENOENT):
+		default:
+			errs = errors.Join(errs, faults[i])
+		}
+	}
+	return machines, errs
+}
+
+// Dirs are the directories of the named machines, of all if none is named.
+func Dirs(machines string, names []string) (dirs []string, err error) {
+	all := len(names) == 0
+	if all {
+		if names, err = Names(machines); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range names {
+		dir, err := settings.Locate(machines, name)
+		if err != nil {
+			return nil, err
+		}
+		if all {
+			dir = filepath.Join(machines, name)
+		}
+		dirs = append(dirs, dir)
+	}
+	return dirs, nil
+}
