@@ -19,27 +19,37 @@ func Ask(ctx context.Context, dir, command string) (string, error) {
 		return "", fault.Permanent("%w", err)
 	}
 	defer d.Close()
-	real, err := d.Real()
-	if err != nil {
-		return "", err
-	}
-	before, err := running(d)
-	if err != nil {
-		return "", err
-	}
-	c, err := mconsole.Dial(before.PID, before.User(), path.Base(real))
+	c, _, err := dial(d)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	after, err := running(d)
-	if err != nil {
-		return "", err
-	}
-	if *after != *before {
-		return "", fault.Temporary("%s: the guest has just been started anew", d.Path)
-	}
 	return c.Ask(ctx, command)
+}
+
+// dial finds the kernel of the guest that runs in the machine directory d.
+func dial(d *handle.Dir) (*mconsole.Client, int, error) {
+	real, err := d.Real()
+	if err != nil {
+		return nil, 0, err
+	}
+	before, err := running(d)
+	if err != nil {
+		return nil, 0, err
+	}
+	c, err := mconsole.Dial(before.PID, before.User(), path.Base(real))
+	if err != nil {
+		return nil, 0, err
+	}
+	after, err := running(d)
+	if err == nil && *after != *before {
+		err = fault.Temporary("%s: the guest has just been started anew", d.Path)
+	}
+	if err != nil {
+		c.Close()
+		return nil, 0, err
+	}
+	return c, before.PID, nil
 }
 
 // running is the guest's kernel. A start that is not yet in the jail has the

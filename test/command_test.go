@@ -63,7 +63,7 @@ func TestUmlJail(t *testing.T) {
 	if r.Code != 7 {
 		t.Errorf("exit %d, want that of the command: 7", r.Code)
 	}
-	equal(t, r.Out, strings.ReplaceAll("uid=UID gid=UID\nbusybox dev lib lib64 linux tmp ubd0 uml dev/net dev/null dev/ptmx dev/pts dev/net/tun\n1024\n", "UID", fmt.Sprint(m.UID)))
+	equal(t, r.Out, strings.ReplaceAll("uid=UID gid=UID\nannex busybox dev lib lib64 linux tmp ubd0 uml dev/net dev/null dev/ptmx dev/pts dev/net/tun\n1024\n", "UID", fmt.Sprint(m.UID)))
 	equal(t, r.Err, "mkdir: can't create directory '/x': Read-only file system\nmknod: /tmp/null: Operation not permitted\n")
 	refusedBy(t, "uml-jail", l.Run("uml-jail", "guest", "--", "/nosuch"), 100, "/nosuch: no such program")
 

@@ -23,7 +23,6 @@ func service(t *testing.T, l *lab.Lab, m *lab.Machine) {
 	if err := os.WriteFile(filepath.Join(m.Dir, "log/run"), []byte(run), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	l.Must("chmod", "+t", m.Dir) // for svscan: with a log
 	l.Must("sh", "-c", "svscan "+l.Service+" </dev/null >/dev/null 2>>"+filepath.Join(l.Dir, m.Name+".log")+" &")
 }
 
