@@ -9,7 +9,7 @@ _uml() {
 		--machines)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((++i < COMP_CWORD)) && machines=${COMP_WORDS[i]} ;;
-		--service | --timeout | --host-settings | --dir | --lines | -n | --delay | -d | --count)
+		--service | --timeout | --host-settings | --dir | --lines | -n | --delay | -d | --count | --escape | --linger)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++)) ;;
 		-* | =) ;;
@@ -23,7 +23,7 @@ _uml() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
-	--timeout | --lines | -n | --delay | -d | --count) return ;;
+	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger) return ;;
 	esac
 	local commands
 	commands=$("$program" --help 2>/dev/null | sed -n '/^COMMANDS:/,/^$/s/^   \([a-z-]*\).*/\1/p')

@@ -25,7 +25,7 @@ func run(args []string) int {
 		Usage:     "run guests, and send commands to their kernels",
 		UsageText: "uml-ctl [--machines DIR] COMMAND [NAME...] [ARGUMENT...]",
 		Flags:     []cli.Flag{cmdline.Machines, serviceDir, cmdline.HostSettings, timeout},
-		Commands:  slices.Concat(seeing(), orders(), devices(), words()),
+		Commands:  slices.Concat(seeing(), orders(), consoles(), devices(), words()),
 	}, args)
 }
 

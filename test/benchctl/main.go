@@ -1,6 +1,6 @@
 // Command benchctl measures uml-ctl, each figure beside what it is to be compared
 // with, in turns and in one run: list over the number of machines, a request to a
-// kernel beside uml_mconsole's. That uml-ctl starts no process is not counted but
+// kernel beside uml_mconsole's, a console beside socat. That uml-ctl starts no process is not counted but
 // made sure of: it runs where it could not.
 package main
 
@@ -26,7 +26,7 @@ func main() {
 		b := &bench{lab.New(t), t, *n}
 		b.install()
 		// A figure more: a method here, which prints its own lines.
-		for _, measure := range []func(){b.list, b.ask} {
+		for _, measure := range []func(){b.list, b.ask, b.console} {
 			measure()
 		}
 	}))
@@ -40,6 +40,9 @@ func dispatch() {
 	switch os.Args[1] {
 	case "turns":
 		turns(os.Args[2])
+	case "master":
+		fmt.Fprintln(os.Stderr, "bench-ctl:", master(os.Args[2:]))
+		os.Exit(1)
 	case "alone":
 		fmt.Fprintln(os.Stderr, "bench-ctl:", alone(os.Args[2:]))
 		os.Exit(1)

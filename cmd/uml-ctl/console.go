@@ -1,0 +1,63 @@
+package main
+
+import (
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+
+	"uml/cmdline"
+	"uml/console"
+	"uml/fault"
+	"uml/mconsole"
+	"uml/runscript"
+	"uml/settings"
+)
+
+// consoles are the commands for a guest's terminals.
+func consoles() []*cli.Command {
+	return []*cli.Command{{
+		Name: "console", Usage: "join this terminal to a guest's console; ~. leaves it", ArgsUsage: "NAME [con1]",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "escape", Usage: "leave by `CHAR` and a dot: ~ for a terminal, none for a pipe, if not said"},
+			&cli.BoolFlag{Name: "watch", Usage: "type nothing"},
+			&cli.BoolFlag{Name: "plain", Usage: "write out what is not text (so where output is no terminal, unless --plain=false)"},
+			&cli.BoolFlag{Name: "wait", Usage: "wait for the guest to come up, and again when it ends"},
+			&cli.StringFlag{Name: "log", Usage: "add all to `FILE`, as --plain shows it", TakesFile: true},
+			&cli.DurationFlag{Name: "linger", Value: time.Second, Usage: "at the end of input, leave when nothing has come for this `TIME`"},
+		},
+		Action: view,
+	}}
+}
+
+func view(c *cli.Context) error {
+	names, err := cmdline.Names(c)
+	if err != nil {
+		return err
+	}
+	if len(names) == 0 || len(names) > 2 {
+		return fault.Permanent("%d names, it takes a machine and a console (see --help)", len(names))
+	}
+	channel := "con1"
+	if len(names) == 2 {
+		channel = names[1]
+	}
+	if !console.IsChannel(channel) {
+		return fault.Permanent("%q is no console (con0 to con15, ssl0 to ssl63)", mconsole.Clean(channel))
+	}
+	dir, err := settings.Locate(c.String("machines"), names[0])
+	if err != nil {
+		return err
+	}
+	plain := c.Bool("plain")
+	if !c.IsSet("plain") {
+		_, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
+		plain = err != nil
+	}
+	return console.View(c.Context, console.Options{
+		Channel: channel, Escape: c.String("escape"), Watch: c.Bool("watch"), Plain: plain, Wait: c.Bool("wait"),
+		Log: c.String("log"), Linger: c.Duration("linger"), Time: c.Duration("timeout"),
+		Find: func() (*console.Guest, error) { return runscript.Console(dir, channel) },
+	})
+}
