@@ -9,10 +9,13 @@ import (
 
 // flagsFirst puts flags where package flag wants them, the program's before the
 // command and the command's before its other arguments: people type
-// "stop web --timeout 60s". What follows "--" is left alone.
+// "stop web --timeout 60s", and "--timeout 60s stop web": a flag that both have is
+// the command's wherever it stands, since the command looks at its own alone. What
+// follows "--" is left alone.
 func flagsFirst(app *cli.App, args []string) []string {
 	var own []cli.Flag // the command's
 	var words []string
+	var before [][]string // flags that stand before the command
 	program, command := args[:1:1], []string(nil)
 	for rest := args[1:]; len(rest) > 0; {
 		arg := rest[0]
@@ -33,12 +36,21 @@ func flagsFirst(app *cli.App, args []string) []string {
 			continue
 		}
 		n := min(length(arg, slices.Concat(own, app.Flags)), len(rest))
-		if command == nil || find(arg, own) == nil && find(arg, app.Flags) != nil {
+		if command == nil {
+			before = append(before, rest[:n])
+		} else if find(arg, own) == nil && find(arg, app.Flags) != nil {
 			program = append(program, rest[:n]...)
 		} else {
 			command = append(command, rest[:n]...)
 		}
 		rest = rest[n:]
+	}
+	for _, flag := range slices.Backward(before) {
+		if find(flag[0], own) != nil {
+			command = slices.Insert(command, 1, flag...)
+		} else {
+			program = slices.Insert(program, 1, flag...)
+		}
 	}
 	if len(words) > 0 {
 		words = append([]string{"--"}, words...)

@@ -29,6 +29,8 @@ func TestFlagsFirst(t *testing.T) {
 		{commands, "p stop web -t 60s --all mail", "p stop -t 60s --all -- web mail"},
 		{commands, "p stop web --machines /m", "p --machines /m stop -- web"},
 		{commands, "p stop web --json", "p stop --json -- web"},
+		{commands, "p --json --machines /m stop web --all", "p --machines /m stop --json --all -- web"},
+		{commands, "p --json --help stop --json=false", "p --help stop --json --json=false"},
 		{commands, "p --machines /m stop web", "p --machines /m stop -- web"},
 		{commands, "p stop web -- --all", "p stop -- web --all"},
 		{commands, "p stop stop", "p stop -- stop"},
