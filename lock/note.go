@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"uml/fault"
 	"uml/handle"
 )
 
@@ -21,10 +22,14 @@ type Note struct {
 	Message string    // of the last that failed
 }
 
-const maxNote = 1000
+const (
+	maxNote = 1000
+	maxTime = 1 << 37 // some year below 10000, which JSON has no time after
+)
 
 // Leave writes it. Starts that fail one after another leave the time of the first.
-// The guest inherits the lock's own descriptor, which cannot write.
+// The guest inherits the lock's own descriptor, which cannot write, but on NFS: so
+// what is read is not believed to be ours.
 func Leave(dir *handle.Dir, n Note) error {
 	if before := Read(dir); !n.Up && !before.Up && !before.Since.IsZero() {
 		n.Since = before.Since
@@ -61,10 +66,10 @@ func Read(dir *handle.Dir) (n Note) {
 	what, rest, _ := strings.Cut(line, " ")
 	since, message, _ := strings.Cut(rest, " ")
 	s, err := strconv.ParseInt(since, 10, 64)
-	if err != nil || what != "up" && what != "failed" {
+	if err != nil || s < 0 || s > maxTime || what != "up" && what != "failed" {
 		return n
 	}
-	return Note{Up: what == "up", Since: time.Unix(s, 0), Message: message}
+	return Note{Up: what == "up", Since: time.Unix(s, 0), Message: fault.Line(message)}
 }
 
 func reopen(dir *handle.Dir, flags int) (*os.File, error) {

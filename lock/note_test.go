@@ -30,13 +30,19 @@ func TestNote(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got, c.want)
 		}
 	}
-	for _, text := range []string{"up", "up x", "fail 7 x", "\x00", strings.Repeat("x", 1<<20)} {
+	for _, text := range []string{"up", "up x", "fail 7 x", "up -1", "up 999999999999", "\x00", strings.Repeat("x", 1<<20)} {
 		if err := os.WriteFile(f.Name(), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if n := Read(dir); n != (Note{}) {
 			t.Errorf("%.10q: got %+v", text, n)
 		}
+	}
+	if err := os.WriteFile(f.Name(), []byte("failed 7 \x1b[2J\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if n := Read(dir); n.Message != `\x1b[2J` {
+		t.Errorf("got %q", n.Message)
 	}
 }
 
