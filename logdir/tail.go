@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"strings"
 	"time"
 
 	"uml/handle"
@@ -77,26 +76,6 @@ func Tail(to io.Writer, name string, n int) error {
 	}
 	defer t.close()
 	return t.p.flush()
-}
-
-// Last is the last line that pick takes, without its stamp, and when it was said.
-func Last(name string, within int, pick func(string) bool) (line string, at time.Time) {
-	var all strings.Builder
-	if Tail(&all, name, within) != nil {
-		return "", at
-	}
-	for l := range strings.Lines(all.String()) {
-		when, rest := time.Time{}, strings.TrimSuffix(l, "\n")
-		if len(rest) > len(layout) {
-			if t, err := time.ParseInLocation(layout, rest[:len(layout)], time.Local); err == nil {
-				when, rest = t, strings.TrimSpace(rest[len(layout):])
-			}
-		}
-		if pick(rest) {
-			line, at = rest, when
-		}
-	}
-	return line, at
 }
 
 // a tailer has printed what there was up to a point.
@@ -183,7 +162,8 @@ func (t *tailer) before(names []string, n int) error {
 	return nil
 }
 
-// read prints what a file holds from there on.
+// read prints what a file holds from there on. What is added meanwhile is no more
+// of it: a guest that floods its log could keep that up for ever.
 func (t *tailer) read(f *os.File, from int64) error {
 	if f == nil {
 		return nil
@@ -191,12 +171,16 @@ func (t *tailer) read(f *os.File, from int64) error {
 	if _, err := f.Seek(from, io.SeekStart); err != nil {
 		return err
 	}
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
 	t.p.begin(f)
-	return t.on(f)
+	return t.on(io.LimitReader(f, st.Size()-from))
 }
 
 // on prints what was added to a file since.
-func (t *tailer) on(f *os.File) error {
+func (t *tailer) on(f io.Reader) error {
 	b := make([]byte, block)
 	for {
 		n, err := f.Read(b)
