@@ -18,12 +18,12 @@ type Pressure struct{ CPU, Memory, IO float64 }
 func (p Pressure) String() string { return fmt.Sprintf("%.0f/%.0f/%.0f", p.CPU, p.Memory, p.IO) }
 
 // Host is the host's; nil if its kernel does not tell.
-func Host() *Pressure { return readPressure("/proc/pressure/%s") }
+func Host() *Pressure { return readPressure("/proc/pressure/", "") }
 
-func readPressure(name string) *Pressure {
+func readPressure(before, after string) *Pressure {
 	var p Pressure
 	for what, to := range map[string]*float64{"cpu": &p.CPU, "memory": &p.Memory, "io": &p.IO} {
-		text, err := os.ReadFile(fmt.Sprintf(name, what))
+		text, err := os.ReadFile(before + what + after)
 		if err != nil {
 			return nil
 		}
@@ -54,7 +54,7 @@ func groupsOf(machines []*roster.Machine) map[int]*Pressure {
 	all := map[int]*Pressure{}
 	for g, pids := range by {
 		if len(pids) == 1 {
-			all[pids[0]] = readPressure(path.Join(at, g) + "/%s.pressure")
+			all[pids[0]] = readPressure(path.Join(at, g)+"/", ".pressure")
 		}
 	}
 	return all
