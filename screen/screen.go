@@ -48,11 +48,12 @@ func Run(in, out *os.File, every time.Duration, text func(columns int) ([]string
 		return fmt.Errorf("the terminal: %w", err)
 	}
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGWINCH)
+	signal.Notify(signals, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGHUP, unix.SIGWINCH)
 	defer signal.Stop(signals)
 	raw := *before
 	raw.Lflag &^= unix.ICANON | unix.ECHO
 	raw.Cc[unix.VMIN], raw.Cc[unix.VTIME] = 1, 0
+	raw.Cc[unix.VSUSP] = 0 // none (_POSIX_VDISABLE): the shell would get the second screen
 	if err := unix.IoctlSetTermios(int(in.Fd()), unix.TCSETS, &raw); err != nil {
 		return fmt.Errorf("the terminal: %w", err)
 	}
