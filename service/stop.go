@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -122,7 +123,9 @@ func (m *Machine) end(ctx context.Context, h *lock.Holder, until time.Time, s *S
 		}
 		return m.straysOf(k.uid)
 	}
-	k.settle(ctx)
+	if k.settle(ctx); ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	for _, last := range []struct {
 		sig     unix.Signal
 		outcome Outcome
@@ -187,8 +190,12 @@ func (m *Machine) endStart(by int, until time.Time, stopped *Stopped) error {
 	if m.starting(by) != pid {
 		return nil
 	}
+	was := runscript.IsKernel(pid)
 	if k, _, err := runscript.Kernel(m.dir); k != nil || err != nil {
 		return err
+	}
+	if was { // a signal would be a power cut
+		return fault.Temporary("%s: process %d is a guest's kernel and does not hold %s, which was deleted or let go: it cannot be asked (shut the guest down from inside)", m.Real, pid, m.dir.Join(lock.Name))
 	}
 	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil {
 		return ignore(err, unix.ESRCH)
@@ -204,7 +211,7 @@ func (m *Machine) endStart(by int, until time.Time, stopped *Stopped) error {
 func (m *Machine) starting(by int) (pid int) {
 	if by != 0 {
 		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", by))
-		if err == nil && path.Base(exe) == "uml-run" {
+		if err == nil && strings.TrimSuffix(path.Base(exe), " (deleted)") == "uml-run" { // or replaced since
 			return by
 		}
 		return 0

@@ -117,9 +117,11 @@ func TestService(t *testing.T) {
 		t.Errorf("on the disc: %q", text)
 	}
 
-	// A kernel that was killed leaves others of its kind.
 	says(t, ctl(t, l, "restart", "guest"), "guest: was down\n")
 	l.WaitPing(address)
+	noLock(t, l, m)
+
+	// A kernel that was killed leaves others of its kind.
 	m.Svc("-o")
 	l.Kill(m.PID(), unix.SIGKILL)
 	m.WaitDown()
@@ -147,5 +149,18 @@ func stays(t *testing.T, m *lab.Machine) {
 	t.Helper()
 	if got := m.Svstat(); !strings.HasPrefix(got, "down ") || !strings.Contains(got, "normally up") || strings.Contains(got, "want up") {
 		t.Errorf("svstat says %q", got)
+	}
+}
+
+// noLock: a kernel whose lock is gone is no start that a signal may end.
+func noLock(t *testing.T, l *lab.Lab, m *lab.Machine) {
+	t.Helper()
+	pid := m.PID()
+	l.Must("mv", filepath.Join(m.Dir, "lock"), filepath.Join(m.Dir, "away"))
+	refusedBy(t, "uml-ctl", l.Run("uml-ctl", "stop", "guest"), 111, "is a guest's kernel and does not hold "+filepath.Join(m.Dir, "lock"))
+	l.Must("mv", filepath.Join(m.Dir, "away"), filepath.Join(m.Dir, "lock"))
+	l.WaitPing(address)
+	if got := m.PID(); got != pid {
+		t.Errorf("kernel %d, it was %d", got, pid)
 	}
 }
