@@ -29,6 +29,7 @@ func TestList(t *testing.T) {
 	m.WaitLog("guest up")
 
 	l.SetHost("retry-delay", "3600")
+	l.SetHost("stagger", "3600-3600")
 	if err := os.Remove(filepath.Join(broken.Jail, "ubd0")); err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +90,19 @@ func TestList(t *testing.T) {
 	if all := listed(t, l); len(all) != 4 {
 		t.Errorf("one is removed, and %d are there", len(all))
 	}
+	if err := os.Remove(l.Machines + "-nostart"); err != nil {
+		t.Fatal(err)
+	}
+	waits := func(name, why string) {
+		l.Wait(name+": "+why, func() bool {
+			m := listed(t, l)[name]
+			return m.State == roster.Waiting && m.Why == why
+		})
+	}
+	waits("late", "stagger")
+	l.SetHost("min-uptime", "86400")
+	idle.Activate(freshlyBooted...)
+	waits("idle", "min-uptime")
 }
 
 func listed(t *testing.T, l *lab.Lab) map[string]roster.Machine {
