@@ -80,7 +80,8 @@ func TestAttach(t *testing.T) {
 
 	// The network, which the guest has to let go first.
 	refusedBy(t, "uml-ctl", attach("detach", "guest", "net"), 111, "(in the guest: ip link set vec0 down)")
-	m.Guest("{ sleep 2; ip link set vec0 down; while [ -e /sys/class/net/vec0 ]; do sleep 0.1; done; while ! [ -e /sys/class/net/vec0 ]; do sleep 0.1; done; ip link set vec0 up; ip addr add " + address + "/32 dev vec0; ip route add default dev vec0; } </dev/null >/dev/null 2>&1 &")
+	// The new interface is told by its index: the guest may never see that there is none.
+	m.Guest("{ cd /sys/class/net; was=$(cat vec0/ifindex); sleep 2; ip link set vec0 down; until is=$(cat vec0/ifindex) && [ $is != $was ]; do sleep 0.1; done; ip link set vec0 up; ip addr add " + address + "/32 dev vec0; ip route add default dev vec0; } </dev/null >/dev/null 2>&1 &")
 	l.Wait("the interface to be let go", func() bool { return attach("detach", "guest", "net").Code == 0 })
 	l.Must("ip", "link", "del", "tap_guest")
 	must("attach", "guest", "net")
