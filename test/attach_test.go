@@ -78,6 +78,8 @@ func TestAttach(t *testing.T) {
 	must("attach", "guest", "ubd6", "data", "flags=r")
 	equal(t, read("ubdg"), "second")
 
+	disturbed(t, l, m, attach)
+
 	// The network, which the guest has to let go first.
 	refusedBy(t, "uml-ctl", attach("detach", "guest", "net"), 111, "(in the guest: ip link set vec0 down)")
 	// The new interface is told by its index: the guest may never see that there is none.
