@@ -130,14 +130,6 @@ func TestNamesOf(t *testing.T) {
 	}
 }
 
-func TestNatural(t *testing.T) {
-	names := []string{"b", "a10", "a9", "a", "a09b", "10", "9", "a9b"}
-	slices.SortFunc(names, natural)
-	if got, want := strings.Join(names, " "), "9 10 a a9 a9b a09b a10 b"; got != want {
-		t.Errorf("got %q, want %q", got, want)
-	}
-}
-
 // The kernel that the tests run on has all that is asked for.
 func TestKernel(t *testing.T) {
 	c := &checker{host: &section{}}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
+	"uml/roster"
 	"uml/settings"
 )
 
@@ -26,7 +27,7 @@ func (c *checker) listed() (dirs []string) {
 		c.host.fail("machines", err)
 		return nil
 	}
-	slices.SortFunc(entries, func(a, b os.DirEntry) int { return natural(a.Name(), b.Name()) })
+	slices.SortFunc(entries, func(a, b os.DirEntry) int { return roster.Natural(a.Name(), b.Name()) })
 	for _, e := range entries {
 		path := filepath.Join(c.Machines, e.Name())
 		switch {
@@ -40,28 +41,6 @@ func (c *checker) listed() (dirs []string) {
 	}
 	c.host.ok("machines", "%d in %s", len(dirs), c.Machines)
 	return dirs
-}
-
-// natural has m2 before m10.
-func natural(a, b string) int {
-	for a != "" && b != "" {
-		x, y := digits(a), digits(b)
-		if x > 0 && y > 0 && x != y {
-			return x - y
-		}
-		if a[0] != b[0] {
-			return int(a[0]) - int(b[0])
-		}
-		a, b = a[1:], b[1:]
-	}
-	return len(a) - len(b)
-}
-
-func digits(s string) (n int) {
-	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
-		n++
-	}
-	return n
 }
 
 // rootOwner: whoever can write a directory above the machines can put others in

@@ -25,7 +25,7 @@ func (j *Jail) Enter() error {
 	if err := j.build(); err != nil {
 		return err
 	}
-	if err := j.openTerminals(); err != nil {
+	if err := errors.Join(j.openTerminals(), j.openBox()); err != nil {
 		return err
 	}
 	if err := j.limit(); err != nil {

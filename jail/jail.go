@@ -69,7 +69,7 @@ type item struct {
 }
 
 // taken are the names that the jail makes itself.
-var taken = []string{"dev", "tmp", "proc"}
+var taken = []string{"dev", "tmp", "proc", Annex}
 
 // Bring takes the judged file f into the jail at the absolute path at.
 func (j *Jail) Bring(f *handle.File, at string, access Access) error {
@@ -153,7 +153,9 @@ func (j *Jail) Plan() []string {
 		"mount tmpfs /dev nosuid,noexec: "+strings.Join(j.deviceNames(), " "),
 		"mount devpts /dev/pts nosuid,noexec mode=600 ptmxmode=666",
 		fmt.Sprintf("mount tmpfs /tmp nosuid,nodev size=%v mode=700 uid=%d gid=%d", tmpSize(j.Memory), j.Account.UID, j.Account.GID),
+		"mount tmpfs /annex ro,nosuid,nodev,noexec size=64k",
 	)
+	lines = append(lines, fmt.Sprintf("make a pair of sockets for locks to come, as descriptors %d and %d", boxIn, boxOut))
 	for i := range j.Terminals {
 		lines = append(lines, fmt.Sprintf("make a terminal there, its slave as descriptor %d, its master as %d", Slave(i), Master(i)))
 	}

@@ -33,6 +33,7 @@ func (j *Jail) rules() []rule {
 		{"/dev", mayUse},
 		{"/tmp", mayHold},
 		{"/proc", mayWrite}, // /proc/mm, if there is one
+		{"/" + Annex, mayWrite},
 	}
 	for _, i := range j.sorted() {
 		all = append(all, rule{"/" + i.at, i.landlock()})

@@ -78,6 +78,9 @@ func (j *Jail) furnish(root int) error {
 	if err := j.makeTmp(root); err != nil {
 		return err
 	}
+	if err := j.makeAnnex(root); err != nil {
+		return err
+	}
 	if err := bindProcMM(root); err != nil {
 		return err
 	}

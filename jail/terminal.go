@@ -1,7 +1,6 @@
 package jail
 
 import (
-	"errors"
 	"fmt"
 
 	"golang.org/x/sys/unix"
@@ -57,11 +56,7 @@ func (j *Jail) openTerminal(i int) error {
 	if err := makeRaw(slave); err != nil {
 		return err
 	}
-	err = errors.Join(unix.Dup3(slave, Slave(i), unix.O_CLOEXEC), unix.Dup3(master, Master(i), unix.O_CLOEXEC))
-	if errors.Is(err, unix.EBADF) { // what dup3 says of a number that is over the limit
-		return fmt.Errorf("no descriptor %d to be had (raise the supervisor's limit of open files): %w", Master(i), unix.EMFILE)
-	}
-	return err
+	return inherit([]int{slave, master}, Slave(i))
 }
 
 // makeRaw is cfmakeraw(3): the kernel does so too, but only when the guest opens it,

@@ -44,7 +44,7 @@ func TakeDisc(f *os.File, shared bool) error {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	return fault.Temporary("%s: the disc is locked, and no process to be seen that holds it", f.Name())
+	return fault.Temporary("%s: the disc is locked, and no process to be seen that holds it (is it attached to a guest that runs?)", f.Name())
 }
 
 func inUse(f *os.File, h Holder) error {

@@ -85,6 +85,9 @@ func (c *Client) find() (err error) {
 	return nil
 }
 
+// Process is the kernel's pidfd, the client's as long as it is not closed.
+func (c *Client) Process() int { return c.process }
+
 // Close lets go of the kernel.
 func (c *Client) Close() {
 	if c.socket != nil {

@@ -120,3 +120,20 @@ func TestCommand(t *testing.T) {
 		}
 	}
 }
+
+func TestDevices(t *testing.T) {
+	for s, want := range map[string]bool{
+		"ubd3d=/annex/ubd3": true, "ubd15rs=/a,/b": true, "vec0:transport=tap,ifname=tap_a": true, "eth0=tuntap,tap_a,fe:fd:0:0:0:1": true,
+		"mem=-500M": false, "con1=pts": false, "ubd=mmap": false, "ubd3": false, "ubd3x=/a": false, "ubd3=": false, "ubd3=/a b": false, "ubd3=/a\x00": false,
+		"eth0:x": false, "": false,
+	} {
+		if got := isAdded(s); got != want {
+			t.Errorf("isAdded(%q) is %v", s, got)
+		}
+	}
+	for s, want := range map[string]bool{"ubd3": true, "vec0": true, "eth12": true, "mem": false, "con1": false, "ubd": false, "ubd3d": false, "ubd123": false} {
+		if got := isRemoved(s); got != want {
+			t.Errorf("isRemoved(%q) is %v", s, got)
+		}
+	}
+}

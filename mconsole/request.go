@@ -69,6 +69,32 @@ func isDevice(s string) bool {
 	return false
 }
 
+// isAdded and isRemoved: the kernel looks for the longest prefix that it knows, so
+// that the whole of it is judged here.
+func isAdded(s string) bool {
+	for _, kind := range []string{"ubd", "vec", "eth"} {
+		rest, ok := strings.CutPrefix(s, kind)
+		if !ok || !isLine(s) || strings.Contains(s, " ") {
+			continue
+		}
+		n := strings.TrimLeft(rest, "0123456789")
+		if kind == "ubd" {
+			n = strings.TrimLeft(n, "rsdct") // its flags
+		}
+		return n != rest && len(n) > 1 && (n[0] == '=' || kind == "vec" && n[0] == ':')
+	}
+	return false
+}
+
+func isRemoved(s string) bool {
+	for _, kind := range []string{"ubd", "vec", "eth"} {
+		if n, ok := strings.CutPrefix(s, kind); ok {
+			return isNumber(n, 2)
+		}
+	}
+	return false
+}
+
 func isNumber(s string, digits int) bool {
 	return s != "" && len(s) <= digits && strings.Trim(s, "0123456789") == ""
 }

@@ -73,9 +73,9 @@ func (m *Machine) fault(err error) {
 	}
 }
 
-// Names are those of the machines in a machines root, in natural order: m2 before
-// m10. What is no directory, or has a name that no machine has, is none.
-func Names(machines string) ([]string, error) {
+// Dirs are the machines of a machines root, in natural order. What is no directory,
+// or has a name that no machine has, is none.
+func Dirs(machines string) (dirs []string, err error) {
 	entries, err := os.ReadDir(machines)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, fault.Permanent("%s: there is no such directory", machines)
@@ -89,12 +89,15 @@ func Names(machines string) ([]string, error) {
 			names = append(names, e.Name())
 		}
 	}
-	slices.SortFunc(names, natural)
-	return names, nil
+	slices.SortFunc(names, Natural)
+	for _, name := range names {
+		dirs = append(dirs, filepath.Join(machines, name))
+	}
+	return dirs, nil
 }
 
-// natural takes numbers in names as numbers.
-func natural(a, b string) int {
+// Natural compares names as people count: m2 before m10.
+func Natural(a, b string) int {
 	for a != "" && b != "" {
 		x, y := digits(a), digits(b)
 		if x > 0 && y > 0 && x != y {
@@ -152,25 +155,4 @@ func (r *Round) Look(dirs []string, all bool) (machines []*Machine, errs error) 
 		}
 	}
 	return machines, errs
-}
-
-// Dirs are the directories of the named machines, of all if none is named.
-func Dirs(machines string, names []string) (dirs []string, err error) {
-	all := len(names) == 0
-	if all {
-		if names, err = Names(machines); err != nil {
-			return nil, err
-		}
-	}
-	for _, name := range names {
-		dir, err := settings.Locate(machines, name)
-		if err != nil {
-			return nil, err
-		}
-		if all {
-			dir = filepath.Join(machines, name)
-		}
-		dirs = append(dirs, dir)
-	}
-	return dirs, nil
 }

@@ -19,27 +19,37 @@ func Ask(ctx context.Context, dir, command string) (string, error) {
 		return "", fault.Permanent("%w", err)
 	}
 	defer d.Close()
-	real, err := d.Real()
-	if err != nil {
-		return "", err
-	}
-	before, err := running(d)
-	if err != nil {
-		return "", err
-	}
-	c, err := mconsole.Dial(before.PID, before.User(), path.Base(real))
+	c, _, err := dial(d)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	after, err := running(d)
-	if err != nil {
-		return "", err
-	}
-	if *after != *before {
-		return "", fault.Temporary("%s: the guest has just been started anew", d.Path)
-	}
 	return c.Ask(ctx, command)
+}
+
+// dial finds the kernel of the guest that runs in the machine directory d.
+func dial(d *handle.Dir) (*mconsole.Client, int, error) {
+	real, err := d.Real()
+	if err != nil {
+		return nil, 0, err
+	}
+	before, err := running(d)
+	if err != nil {
+		return nil, 0, err
+	}
+	c, err := mconsole.Dial(before.PID, before.User(), path.Base(real))
+	if err != nil {
+		return nil, 0, err
+	}
+	after, err := running(d)
+	if err == nil && *after != *before {
+		err = fault.Temporary("%s: the guest has just been started anew", d.Path)
+	}
+	if err != nil {
+		c.Close()
+		return nil, 0, err
+	}
+	return c, before.PID, nil
 }
 
 // running is the guest's kernel. A start that is not yet in the jail has the
@@ -56,4 +66,17 @@ func running(d *handle.Dir) (*lock.Holder, error) {
 		return nil, fault.Temporary("%s: the guest is not up: process %d, a start or uml-jail, holds %s", d.Path, h.PID, d.Join(lock.Name))
 	}
 	return h, nil
+}
+
+// Kernel is the process of the guest's kernel in the machine directory; nil if the
+// lock is free, or held by a start or another command of ours: by is that process.
+func Kernel(d *handle.Dir) (kernel *lock.Holder, by int, err error) {
+	h, err := lock.Taker(d)
+	if h == nil || err != nil {
+		return nil, 0, err
+	}
+	if h.User() == 0 || !isKernel(h.PID) {
+		return nil, h.PID, nil
+	}
+	return h, h.PID, nil
 }

@@ -43,11 +43,12 @@ type Status struct {
 	Want       Want
 	Paused     bool
 	Finishing  bool // the process is ./finish, which cleans up after ./run (runit, s6)
+	Unread     int  // orders that it has not taken yet; so Want and PID may be of before
 }
 
 // Parse takes a status file apart: 18 bytes are daemontools', 20 runit's, 35 or
 // (from 2.12 on) 43 s6's. Only the supervisor's fifo tells whether it is running,
-// so Supervised is not set.
+// so Supervised and Unread are not set.
 func Parse(text []byte) (Status, error) {
 	switch len(text) {
 	case 18, 20:

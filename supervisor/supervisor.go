@@ -128,8 +128,13 @@ func (d *directory) read() (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
+	unread := 0
 	if fifo != nil {
+		unread, err = unix.IoctlGetInt(int(fifo.Fd()), unix.TIOCINQ) // FIONREAD
 		fifo.Close()
+		if err != nil {
+			return Status{}, fmt.Errorf("orders in %s: %w", fifo.Name(), err)
+		}
 	}
 	s, err := d.status()
 	if err != nil {
@@ -138,7 +143,7 @@ func (d *directory) read() (Status, error) {
 	if fifo == nil {
 		return Status{Kind: s.Kind}, nil
 	}
-	s.Supervised = true
+	s.Supervised, s.Unread = true, unread
 	return s, nil
 }
 

@@ -40,7 +40,7 @@ func TestCommandLines(t *testing.T) {
 		`sysrq: "t" is none of`:             {"uml-ctl", "sysrq", "guest", "t"},
 		`halt: takes nothing, not "x"`:      {"uml-ctl", "halt", "guest", "x"},
 		`--timeout: 0s is no time`:          {"uml-ctl", "--timeout", "0", "halt", "guest"},
-		`nosuch: no such file or`:           {"uml-ctl", "halt", "nosuch"},
+		`nosuch: there is no such machine`:  {"uml-ctl", "halt", "nosuch"},
 		`-sideways (see --help)`:            {"uml-net", "down", "--sideways", "guest"},
 	} {
 		refusedBy(t, args[0], m.Run(args...), 100, want)
@@ -63,7 +63,7 @@ func TestUmlJail(t *testing.T) {
 	if r.Code != 7 {
 		t.Errorf("exit %d, want that of the command: 7", r.Code)
 	}
-	equal(t, r.Out, strings.ReplaceAll("uid=UID gid=UID\nbusybox dev lib lib64 linux tmp ubd0 uml dev/net dev/null dev/ptmx dev/pts dev/net/tun\n1024\n", "UID", fmt.Sprint(m.UID)))
+	equal(t, r.Out, strings.ReplaceAll("uid=UID gid=UID\nannex busybox dev lib lib64 linux tmp ubd0 uml dev/net dev/null dev/ptmx dev/pts dev/net/tun\n1024\n", "UID", fmt.Sprint(m.UID)))
 	equal(t, r.Err, "mkdir: can't create directory '/x': Read-only file system\nmknod: /tmp/null: Operation not permitted\n")
 	refusedBy(t, "uml-jail", l.Run("uml-jail", "guest", "--", "/nosuch"), 100, "/nosuch: no such program")
 

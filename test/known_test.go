@@ -83,7 +83,7 @@ var knownBugs = []knownBug{
 	{name: "CVE-2022-29162 runc", set: lab.Settings{"seccomp": "off"}, with: "setpriv --inh-caps=+chown,+dac_override,+sys_admin --ambient-caps=+chown,+dac_override,+sys_admin",
 		look: shows("capabilities 0 0 0 0 0 <nil>")},
 	{name: "CVE-2024-21626 runc", with: "exec 3</ 4</proc 7<$OUT 9<$OUT/disc; cd $OUT;",
-		look: shows("cwd / <nil>", "descriptors 7")}, // with the lock, the disc, the terminal
+		look: shows("cwd / <nil>", "descriptors 9")}, // with the lock, the disc, the terminal, the box
 	{name: "jail_uml groups", with: "setpriv --groups 0,4,27", look: shows("id * * 0")},
 	{name: "runc-4195", set: lab.Settings{"nofile": "300"}, with: "ulimit -Sn 64;", look: shows("nofile 300")},
 	{name: "runc-5082", with: "ulimit -n 8;", code: 111, want: "too many open files"},

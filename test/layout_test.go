@@ -51,6 +51,8 @@ func TestLayout(t *testing.T) {
 		"netsetup":   append(own("firewall", "guard"), low...), // never jail
 		"radvd":      low,
 		"cmdline":    low,
+		"screen":     nil,
+		"logdir":     own("fault", "handle", "mconsole"),
 	} {
 		for _, dep := range list(t, "-deps", "./"+name) {
 			if strings.HasPrefix(dep, "uml/") && dep != "uml/"+name && !slices.Contains(may, dep) {
@@ -60,7 +62,7 @@ func TestLayout(t *testing.T) {
 	}
 	for _, main := range list(t, "./cmd/...") {
 		for _, dep := range list(t, "-f", `{{join .Imports "\n"}}`, main) {
-			may := slices.Contains([]string{"uml/cmdline", "uml/runscript", "uml/check", "uml/mconsole", "uml/radvd", "uml/settings", "uml/fault", "github.com/urfave/cli/v2", "golang.org/x/sys/unix"}, dep)
+			may := slices.Contains([]string{"uml/cmdline", "uml/runscript", "uml/service", "uml/console", "uml/check", "uml/mconsole", "uml/radvd", "uml/roster", "uml/usage", "uml/logdir", "uml/screen", "uml/settings", "uml/fault", "github.com/urfave/cli/v2", "golang.org/x/sys/unix"}, dep)
 			if library := strings.Contains(dep, "."); !may && (library || strings.HasPrefix(dep, "uml/")) {
 				t.Errorf("%s imports %s", main, dep)
 			}

@@ -89,6 +89,7 @@ DIR/machines/guest/lock
 }
 
 const rootListing = `. d 0755 root
+./annex d 0755 root
 ./dev d 0755 root
 ./dev/net d 0755 root
 ./dev/net/tun c 0666 root
@@ -134,6 +135,7 @@ func mounts(t *testing.T, l *lab.Lab, m *lab.Machine, pid int) {
 	}
 	slices.Sort(got)
 	equal(t, strings.Join(got, "\n"), strings.ReplaceAll(`/ </> ro,nosuid,nodev,noexec tmpfs rw,size=256k,nr_inodes=256,mode=755
+/annex </> ro,nosuid,nodev,noexec tmpfs rw,size=64k,nr_inodes=64,mode=755
 /dev </> ro,nosuid,noexec tmpfs rw,size=64k,nr_inodes=16,mode=755
 /dev/pts </> rw,nosuid,noexec devpts rw,mode=600,ptmxmode=666,max=96
 /lib/x86_64-linux-gnu/libc.so.6 <> ro,nosuid,nodev

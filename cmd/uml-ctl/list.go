@@ -57,21 +57,9 @@ func interval(s string) (time.Duration, error) {
 }
 
 func showList(c *cli.Context) error {
-	names, err := cmdline.Names(c)
+	look, err := looker(c)
 	if err != nil {
 		return err
-	}
-	debug.SetGCPercent(400) // 1,000 machines are some megabytes
-	look := func() ([]*roster.Machine, error) {
-		dirs, err := roster.Dirs(c.String("machines"), names)
-		if err != nil {
-			return nil, err
-		}
-		round, err := roster.NewRound(c.String("service"))
-		if err != nil {
-			return nil, err
-		}
-		return round.Look(dirs, len(names) == 0)
 	}
 	watch := c.Generic("watch").(*every).Duration
 	if c.Bool("json") {
@@ -88,6 +76,41 @@ func showList(c *cli.Context) error {
 		machines, err := look()
 		return roster.Table(machines, columns), err
 	}, func(byte) bool { return false })
+}
+
+// looker looks at the machines that are named, at all if none is, each time that it
+// is called. Of those only what was there at first must be there.
+func looker(c *cli.Context) (func() ([]*roster.Machine, error), error) {
+	debug.SetGCPercent(400) // 1,000 machines are some megabytes
+	names, err := cmdline.Names(c)
+	if err != nil {
+		return nil, err
+	}
+	var named []string
+	for _, name := range names {
+		dir, err := cmdline.Locate(c, name)
+		if err != nil {
+			return nil, err
+		}
+		named = append(named, dir)
+	}
+	again := false
+	return func() ([]*roster.Machine, error) {
+		dirs := named
+		if len(names) == 0 {
+			var err error
+			if dirs, err = roster.Dirs(c.String("machines")); err != nil {
+				return nil, err
+			}
+		}
+		round, err := roster.NewRound(c.String("service"))
+		if err != nil {
+			return nil, err
+		}
+		gone := len(names) == 0 || again
+		again = true
+		return round.Look(dirs, gone)
+	}, nil
 }
 
 func inJSON(machines []*roster.Machine) error {

@@ -11,7 +11,6 @@ import (
 	"uml/cmdline"
 	"uml/fault"
 	"uml/logdir"
-	"uml/settings"
 )
 
 // seeing are the commands that only look.
@@ -47,7 +46,7 @@ func showLog(c *cli.Context) error {
 		if len(names) == 0 {
 			return fault.Permanent("no NAME of a machine (see --help)")
 		}
-		machine, err := settings.Locate(c.String("machines"), names[0])
+		machine, err := cmdline.Locate(c, names[0])
 		if err != nil {
 			return err
 		}

@@ -24,13 +24,13 @@ func run(args []string) int {
 		Name:      "uml-ctl",
 		Usage:     "run guests, and send commands to their kernels",
 		UsageText: "uml-ctl [--machines DIR] COMMAND [NAME...] [ARGUMENT...]",
-		Flags:     []cli.Flag{cmdline.Machines, service, timeout},
-		Commands:  slices.Concat(seeing(), consoles(), words()),
+		Flags:     []cli.Flag{cmdline.Machines, serviceDir, cmdline.HostSettings, timeout},
+		Commands:  slices.Concat(seeing(), orders(), consoles(), devices(), words()),
 	}, args)
 }
 
 var (
-	service = &cli.StringFlag{
+	serviceDir = &cli.StringFlag{
 		Name: "service", Value: "/service", EnvVars: []string{"UML_SERVICE"},
 		Usage: "activated machines are linked into `DIR`", TakesFile: true,
 	}

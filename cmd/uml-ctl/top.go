@@ -6,9 +6,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"uml/cmdline"
 	"uml/fault"
-	"uml/roster"
 	"uml/screen"
 	"uml/usage"
 )
@@ -26,7 +24,7 @@ func top() *cli.Command {
 }
 
 func showTop(c *cli.Context) error {
-	names, err := cmdline.Names(c)
+	see, err := looker(c)
 	if err != nil {
 		return err
 	}
@@ -48,15 +46,7 @@ func showTop(c *cli.Context) error {
 			return usage.Table(guests, columns, by), nil
 		}
 		at = time.Now()
-		dirs, err := roster.Dirs(c.String("machines"), names)
-		if err != nil {
-			return nil, err
-		}
-		round, err := roster.NewRound(c.String("service"))
-		if err != nil {
-			return nil, err
-		}
-		machines, err := round.Look(dirs, true)
+		machines, err := see()
 		guests = s.Sample(machines)
 		usage.Sort(guests, by)
 		return usage.Table(guests, columns, by), err

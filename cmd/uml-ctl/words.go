@@ -14,7 +14,6 @@ import (
 	"uml/fault"
 	"uml/mconsole"
 	"uml/runscript"
-	"uml/settings"
 )
 
 // words are the commands that a guest's kernel does itself.
@@ -45,7 +44,7 @@ func ask(c *cli.Context) error {
 	if c.Duration("timeout") <= 0 {
 		return fault.Permanent("--timeout: %v is no time to wait", c.Duration("timeout"))
 	}
-	dir, err := settings.Locate(c.String("machines"), names[0])
+	dir, err := cmdline.Locate(c, names[0])
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,230 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+	"uml/lock"
+	"uml/runscript"
+	"uml/supervisor"
+)
+
+// An Outcome is what it took to end a guest.
+type Outcome int
+
+const (
+	WasDown    Outcome = iota
+	NotStarted         // only a start was under way: it has ended, and claims nothing
+	Clean              // the guest's init shut it down
+	Crashed            // the kernel was asked, and ended otherwise: it panicked
+	Terminated         // the guest did not end in time; its discs were written back, if its kernel still answered
+	Killed             // nor did its kernel end when it was told to
+)
+
+func (o Outcome) String() string {
+	return [...]string{"was down", "was not up yet", "clean", "crashed", "terminated", "killed"}[o]
+}
+
+// A Stopped is how a stop went.
+type Stopped struct {
+	Outcome Outcome
+	Took    time.Duration
+	Why     error // what kept it from being clean; nil if nothing is known
+	Back    error // why the supervisor may start the guest again; nil: it stays down
+}
+
+// Times that are long for what is waited for: a kernel that was told to end, a
+// supervisor that was given an order.
+const (
+	enough = 10 * time.Second
+	again  = 10 * time.Second // Ctrl-Alt-Del is pressed again: init may have missed it
+)
+
+// Stop ends the machine's guest, and keeps it down. It has the supervisor not
+// start it again, presses Ctrl-Alt-Del, and waits for the guest to end. After
+// timeout the kernel is told to, and then made to.
+func (m *Machine) Stop(ctx context.Context, timeout time.Duration) (s Stopped, err error) {
+	began := time.Now()
+	s, err = m.stop(ctx, began.Add(timeout))
+	s.Took = time.Since(began)
+	return s, err
+}
+
+func (m *Machine) stop(ctx context.Context, until time.Time) (s Stopped, err error) {
+	for {
+		var quiet bool
+		quiet, s.Back = m.keepDown()
+		if s.Back != nil && s.Outcome > NotStarted { // it may be coming back already
+			return s, nil
+		}
+		k, by, err := runscript.Kernel(m.dir)
+		switch {
+		case err != nil:
+			return s, err
+		case k != nil:
+			err = m.end(ctx, k, until, &s)
+		case quiet && by == 0:
+			return s, m.strays()
+		default:
+			err = m.endStart(by, until, &s)
+		}
+		if err != nil {
+			return s, err
+		}
+		if err := pause(ctx); err != nil {
+			return s, err
+		}
+	}
+}
+
+// keepDown has the supervisor not start the guest again; quiet says that it has no
+// process, and has understood. No order is given before the last was read: to one
+// that was told so already it could be an order to start, as "o" is to daemontools'
+// supervise when its process has ended just then.
+func (m *Machine) keepDown() (quiet bool, err error) {
+	s, err := supervisor.Read(m.dir)
+	if err != nil || !s.Supervised {
+		return true, err
+	}
+	switch {
+	case s.Unread > 0:
+		return false, nil
+	case s.Want == supervisor.Down:
+		return s.PID == 0, nil
+	case s.Want == supervisor.Up || s.PID == 0:
+		err = supervisor.Send(m.dir, supervisor.Stay)
+	}
+	return false, ignore(err, supervisor.ErrNotRunning)
+}
+
+// end ends a running kernel: asked, told, made to.
+func (m *Machine) end(ctx context.Context, h *lock.Holder, until time.Time, s *Stopped) error {
+	k, err := m.hold(h)
+	if k == nil || err != nil {
+		return err
+	}
+	defer k.close()
+	ended, err := k.shutDown(ctx, until, s)
+	if err != nil {
+		return err
+	}
+	if ended {
+		s.Outcome, s.Why = Clean, nil
+		if status := k.status(); status != 0 {
+			s.Outcome, s.Why = Crashed, how(status)
+		}
+		return m.straysOf(k.uid)
+	}
+	k.settle(ctx)
+	for _, last := range []struct {
+		sig     unix.Signal
+		outcome Outcome
+	}{{unix.SIGTERM, Terminated}, {unix.SIGKILL, Killed}} {
+		s.Outcome = last.outcome
+		if err := k.signal(last.sig); err != nil {
+			return err
+		}
+		if ended, err = k.wait(ctx, enough); err != nil {
+			return err
+		}
+		if ended {
+			return m.straysOf(k.uid)
+		}
+	}
+	return fault.Temporary("%s: process %d was killed, and does not end (state D in ps?)", m.Real, k.pid)
+}
+
+func how(status unix.WaitStatus) error {
+	if status.Signaled() {
+		return fmt.Errorf("its kernel ended by %v", status.Signal())
+	}
+	return fmt.Errorf("its kernel ended with %d", status.ExitStatus())
+}
+
+// shutDown has the guest's init end the guest. A guest that is only booting is
+// waited for until its init can.
+func (k *kernel) shutDown(ctx context.Context, until time.Time, s *Stopped) (ended bool, err error) {
+	s.Why = k.wake(ctx)
+	var pressed time.Time
+	for time.Now().Before(until) {
+		if time.Since(pressed) > again {
+			if s.Why = k.press(ctx, time.Until(until)); s.Why == nil {
+				pressed = time.Now()
+				s.Why = errors.New("the guest did not end in time")
+			}
+		}
+		if ended, err := k.wait(ctx, min(5*lookAgain, time.Until(until))); ended || err != nil {
+			return ended, err
+		}
+	}
+	return false, nil
+}
+
+// endStart ends a start: TERM has it give back what it claimed. by is the process
+// that holds the lock, if any does; a start that waits does not.
+func (m *Machine) endStart(by int, until time.Time, stopped *Stopped) error {
+	if time.Now().After(until.Add(enough)) {
+		return m.stuck(by)
+	}
+	pid := m.starting(by)
+	if pid == 0 {
+		return nil
+	}
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return ignore(err, unix.ESRCH)
+	}
+	defer unix.Close(fd)
+	// Held now, it must still be what it was. In the instant until the signal it may
+	// become a kernel, which has no disc open yet.
+	if m.starting(by) != pid {
+		return nil
+	}
+	if k, _, err := runscript.Kernel(m.dir); k != nil || err != nil {
+		return err
+	}
+	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil {
+		return ignore(err, unix.ESRCH)
+	}
+	if stopped.Outcome == WasDown {
+		stopped.Outcome = NotStarted
+	}
+	return nil
+}
+
+// starting is the process of a start: the supervisor's, or one that holds the lock
+// as uml-run. Another command that holds it has its reasons, and is waited for.
+func (m *Machine) starting(by int) (pid int) {
+	if by != 0 {
+		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", by))
+		if err == nil && path.Base(exe) == "uml-run" {
+			return by
+		}
+		return 0
+	}
+	if s, err := supervisor.Read(m.dir); err == nil && !s.Finishing {
+		return s.PID
+	}
+	return 0
+}
+
+func ignore(err, not error) error {
+	if errors.Is(err, not) {
+		return nil
+	}
+	return err
+}
+
+func (m *Machine) stuck(by int) error {
+	if by != 0 {
+		return fault.Temporary("%s: process %d, no guest kernel, holds %s and does not end: a start by hand, or another command", m.Real, by, m.dir.Join(lock.Name))
+	}
+	return fault.Temporary("%s: its supervisor does not do what it is told", m.Real)
+}

@@ -1,0 +1,32 @@
+package settings
+
+import (
+	"errors"
+	"slices"
+
+	"uml/fault"
+)
+
+// ErrNoDisc is said of a disc that is set to be none.
+var ErrNoDisc = errors.New("is set to be none")
+
+// Disc is the disc of a name, ubd0 to ubd7: as value says, in the words of the
+// setting, or as it is set if value is empty.
+func (m *Machine) Disc(name, value string) (Disc, error) {
+	stem, n := numberedName(name)
+	if stem != "ubd" || !known(name) {
+		return Disc{}, fault.Permanent("%q is no device of a machine (try ubd0 to ubd7, or net)", name)
+	}
+	if value != "" {
+		d, err := parseDisc(n, value)
+		if err != nil {
+			return d, fault.Permanent("%s: %w", name, err)
+		}
+		return d, nil
+	}
+	i := slices.IndexFunc(m.Discs, func(d Disc) bool { return d.N == n })
+	if i < 0 {
+		return Disc{}, fault.Permanent("%s/settings/%s: %w", m.Dir, name, ErrNoDisc)
+	}
+	return m.Discs[i], nil
+}
