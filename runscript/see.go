@@ -46,7 +46,7 @@ func (s *start) seeGap() error {
 func (s *start) supervised() string {
 	fd, err := unix.Openat(s.dir.Fd(), "supervise/ok", unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Sprintf("not supervised (to activate: ln -s %s /service/uml-%s)", s.m.Real, s.m.Name)
+		return fmt.Sprintf("not supervised (to activate: uml-ctl activate %s)", s.m.Name)
 	}
 	unix.Close(fd)
 	return "supervised"
@@ -123,7 +123,7 @@ func (s *start) seeClaimed(state *netsetup.State) error {
 		s.seen.warn(fmt.Sprintf("too much is there: %s (try: uml-net up %s)", c, s.m.Real))
 	}
 	if state.Exists && !state.Opened {
-		s.seen.warn(fmt.Sprintf("%s: the guest does not have it open: its device is down, or the TAP was made anew since (try: uml-net up %s; svc -t /service/uml-%s)", state.TAP, s.m.Real, s.m.Name))
+		s.seen.warn(fmt.Sprintf("%s: the guest does not have it open: its device is down, or the TAP was made anew since (try: uml-net up %s; uml-ctl restart %s)", state.TAP, s.m.Name, s.m.Name))
 	}
 	if state.Whole() && state.Opened {
 		s.seen.well("%s", claims(state))

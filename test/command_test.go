@@ -40,7 +40,7 @@ func TestCommandLines(t *testing.T) {
 		`sysrq: "t" is none of`:             {"uml-ctl", "sysrq", "guest", "t"},
 		`halt: takes nothing, not "x"`:      {"uml-ctl", "halt", "guest", "x"},
 		`--timeout: 0s is no time`:          {"uml-ctl", "--timeout", "0", "halt", "guest"},
-		`nosuch: no such file or`:           {"uml-ctl", "halt", "nosuch"},
+		`nosuch: there is no such machine`:  {"uml-ctl", "halt", "nosuch"},
 		`-sideways (see --help)`:            {"uml-net", "down", "--sideways", "guest"},
 	} {
 		refusedBy(t, args[0], m.Run(args...), 100, want)

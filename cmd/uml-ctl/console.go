@@ -12,7 +12,6 @@ import (
 	"uml/fault"
 	"uml/mconsole"
 	"uml/runscript"
-	"uml/settings"
 )
 
 // consoles are the commands for a guest's terminals.
@@ -46,7 +45,7 @@ func view(c *cli.Context) error {
 	if !console.IsChannel(channel) {
 		return fault.Permanent("%q is no console (con0 to con15, ssl0 to ssl63)", mconsole.Clean(channel))
 	}
-	dir, err := settings.Locate(c.String("machines"), names[0])
+	dir, err := cmdline.Locate(c, names[0])
 	if err != nil {
 		return err
 	}

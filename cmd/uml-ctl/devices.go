@@ -60,7 +60,7 @@ func device(c *cli.Context, least, most int, do func(context.Context, runscript.
 	if len(args) < least || len(args) > most {
 		return fault.Permanent("uml-ctl %s %s is how it is said (see --help)", c.Command.Name, c.Command.ArgsUsage)
 	}
-	dir, err := settings.Locate(c.String("machines"), args[0])
+	dir, err := cmdline.Locate(c, args[0])
 	if err != nil {
 		return err
 	}
