@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"uml/test/lab"
 )
 
@@ -90,6 +92,13 @@ func TestAttach(t *testing.T) {
 	l.WaitPing(address)
 
 	memory(t, l, must, attach)
+
+	// A kernel that is killed leaves processes that hold what it was given: the next
+	// start ends them, and the disc, which was only read, can be written again.
+	pid := m.PID()
+	l.Kill(pid, unix.SIGKILL)
+	m.WaitUp(pid)
+	must("attach", "guest", "ubd3", "data")
 }
 
 // memory is taken as far as the guest can spare it, and all of it given back.
