@@ -67,10 +67,8 @@ func story(t lab.TB, keep bool) {
 	tell(own(m.Log()))
 	show("It came back by itself, another process", "svstat /service/uml-alice")
 
-	say("The end: svc -d")
-	m.Svc("-d")
-	m.WaitDown()
-	m.Svc("-x")
+	show("The end: its init shuts it down, and it stays down", "uml-ctl stop alice")
+	show("Out of the service directory, with its supervise and its network", "uml-ctl deactivate alice; uml-ctl list")
 	show("Nothing of it runs", "ps -e -o user,pid,args")
 	if mounts := l.Must("cat", "/proc/mounts"); !strings.Contains(mounts, "/uml ") {
 		fmt.Println("Nothing of it is mounted.")
@@ -145,7 +143,7 @@ The lab goes on. A shell on its host:
 In it, the other host asks the guest:   ip netns exec other ping %s
 The guest's console, which ~. leaves:   uml-ctl console alice
 The guest's log:                        tail -f %s
-Its end:                                svc -d %s
+Its end:                                uml-ctl stop %s
 The end of everything:                  kill -KILL %d; rm -r %s
-`, strings.Join(shell, " "), m.IP4, filepath.Join(l.Dir, m.Name+".log"), filepath.Join(l.Service, "uml-"+m.Name), l.PID, l.Dir)
+`, strings.Join(shell, " "), m.IP4, filepath.Join(l.Dir, m.Name+".log"), m.Name, l.PID, l.Dir)
 }
