@@ -57,15 +57,31 @@ func Detach(ctx context.Context, o Options, device string, keep bool) error {
 		if _, err := s.m.Disc(device, ""); err != nil && !errors.Is(err, settings.ErrNoDisc) {
 			return err
 		}
-		err := busy(c.Remove(ctx, device), device, "umount it, or swapoff")
-		if err == nil {
-			err = letGo(c, device)
+		err := s.detachDisc(ctx, c, device)
+		if errors.Is(err, errNoDisc) && keep {
+			err = nil // it is as wanted already
 		}
 		if err != nil || !keep {
 			return err
 		}
 		return settings.Write(s.dir, device, "")
 	})
+}
+
+var errNoDisc = errors.New("the guest has no such disc")
+
+func (s *start) detachDisc(ctx context.Context, c *mconsole.Client, device string) error {
+	is, err := c.Config(ctx, device)
+	if err != nil {
+		return err
+	}
+	if strings.TrimSpace(is) == "" { // what a detach that was interrupted has left goes all the same
+		return errors.Join(fault.Permanent("%s: %s: %w", s.m.Name, device, errNoDisc), letGo(c, device))
+	}
+	if err := busy(c.Remove(ctx, device), device, "umount it, or swapoff"); err != nil {
+		return err
+	}
+	return letGo(c, device)
 }
 
 // letGo takes from the kernel what it was given of a disc that it does not have open.
@@ -202,7 +218,11 @@ func (s *start) attachNetwork(ctx context.Context, c *mconsole.Client, pid int) 
 		return err
 	}
 	s.announce(news).Leave()
-	return c.Configure(ctx, netArgument(s.m, transport, 0))
+	err = c.Configure(ctx, netArgument(s.m, transport, 0))
+	if refusal := (*mconsole.Refusal)(nil); errors.As(err, &refusal) && strings.Contains(err.Error(), "already") {
+		return fault.Permanent("%s: the guest has it already (try: uml-ctl detach %s net): %w", network, s.m.Name, err)
+	}
+	return err
 }
 
 func (s *start) transport() (settings.Transport, error) {

@@ -46,7 +46,7 @@ func (s *start) seeGap() error {
 func (s *start) supervised() string {
 	fd, err := unix.Openat(s.dir.Fd(), "supervise/ok", unix.O_WRONLY|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Sprintf("not supervised (to activate: ln -s %s /service/uml-%s)", s.m.Real, s.m.Name)
+		return fmt.Sprintf("not supervised (to activate: uml-ctl activate %s)", s.m.Name)
 	}
 	unix.Close(fd)
 	return "supervised"

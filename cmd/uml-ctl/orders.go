@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -19,14 +20,14 @@ import (
 
 // orders are the commands that tell a machine's supervisor what to do.
 func orders() []*cli.Command {
-	patience := &cli.DurationFlag{Name: "timeout", Value: time.Minute, Usage: "give each guest this `TIME` to shut down"}
+	shutdown := &cli.DurationFlag{Name: "timeout", Value: time.Minute, Usage: "give each guest this `TIME` to shut down"}
 	all := &cli.BoolFlag{Name: "all", DisableDefaultText: true, Usage: "all machines in the machines root"}
 	say := cmdline.Say("uml-ctl")
 	return []*cli.Command{
 		{Name: "activate", ArgsUsage: "NAME...", Usage: "link each machine into the service directory, so that it is started and supervised",
 			Action: each(func(_ context.Context, m *service.Machine) error { return m.Activate(say) })},
 		{Name: "deactivate", ArgsUsage: "NAME...", Usage: "take the link away, stop the guest, end its supervise, take its network away",
-			Flags: []cli.Flag{patience}, Action: stopping(deactivate)},
+			Flags: []cli.Flag{shutdown}, Action: stopping(deactivate)},
 		{Name: "up", ArgsUsage: "NAME...", Usage: "start it, and again whenever it ends",
 			Action: each(func(_ context.Context, m *service.Machine) error { return m.Up() })},
 		{Name: "once", ArgsUsage: "NAME...", Usage: "start it if it is down, but not again when it ends",
@@ -34,23 +35,32 @@ func orders() []*cli.Command {
 		{Name: "down", ArgsUsage: "NAME...", Usage: "ask the guest to shut down, and do not start it again; do not wait",
 			Action: each(func(ctx context.Context, m *service.Machine) error { return m.Down(ctx) })},
 		{Name: "stop", ArgsUsage: "NAME...", Usage: "shut the guest down and wait; end it if it does not in time; say what was needed",
-			Flags: []cli.Flag{patience, all}, Action: stopping(stop)},
+			Flags: []cli.Flag{shutdown, all}, Action: stopping(stop)},
 		{Name: "restart", ArgsUsage: "NAME...", Usage: "stop, then up",
-			Flags: []cli.Flag{patience}, Action: stopping(restart)},
+			Flags: []cli.Flag{shutdown}, Action: stopping(restart)},
 	}
 }
 
+// patience is the time of the command's own flag, or of the program's of that name if
+// only it was given: people write it on either side of the command.
+func patience(c *cli.Context) time.Duration {
+	if parent := c.Lineage()[1]; parent.IsSet("timeout") && !slices.Contains(c.LocalFlagNames(), "timeout") {
+		return parent.Duration("timeout")
+	}
+	return c.Duration("timeout")
+}
+
 func stop(ctx context.Context, c *cli.Context, m *service.Machine) (service.Stopped, error) {
-	return m.Stop(ctx, c.Duration("timeout"))
+	return m.Stop(ctx, patience(c))
 }
 
 func restart(ctx context.Context, c *cli.Context, m *service.Machine) (service.Stopped, error) {
-	s, err := m.Stop(ctx, c.Duration("timeout"))
+	s, err := m.Stop(ctx, patience(c))
 	return s, errors.Join(err, m.Up())
 }
 
 func deactivate(ctx context.Context, c *cli.Context, m *service.Machine) (service.Stopped, error) {
-	return m.Deactivate(ctx, c.Duration("timeout"), runscript.Options{
+	return m.Deactivate(ctx, patience(c), runscript.Options{
 		HostDir: c.String("host-settings"), Out: os.Stdout, Say: cmdline.Say("uml-ctl"),
 	})
 }
@@ -73,8 +83,8 @@ func each(do func(context.Context, *service.Machine) error) cli.ActionFunc {
 // stopping does what takes its time for all machines at once.
 func stopping(do func(context.Context, *cli.Context, *service.Machine) (service.Stopped, error)) cli.ActionFunc {
 	return func(c *cli.Context) error {
-		if c.Duration("timeout") < 0 {
-			return fault.Permanent("--timeout: %v is no time to wait", c.Duration("timeout"))
+		if patience(c) < 0 {
+			return fault.Permanent("--timeout: %v is no time to wait", patience(c))
 		}
 		ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 		defer stop()
