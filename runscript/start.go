@@ -55,6 +55,7 @@ type start struct {
 	read    *os.File     // the kernel image
 	tap     *os.File     // the TAP that the kernel inherits, if it does
 	args    []string     // of the kernel
+	before  lock.Note    // that an exec which failed takes back
 	up      []string     // of a dry run: what Up would do
 }
 
@@ -157,7 +158,12 @@ func (s *start) run(ctx context.Context, last func() error) error {
 		err = s.enter(last)
 		again.Stop()
 	}
-	return errors.Join(err, s.elsewhere(func() error { return errors.Join(s.release(), s.unmakeUml()) }))
+	return errors.Join(err, s.elsewhere(func() error {
+		if !s.before.Since.IsZero() {
+			lock.Leave(s.dir, s.before)
+		}
+		return errors.Join(s.release(), s.unmakeUml())
+	}))
 }
 
 // checks is steps 4 to 6. The structure comes first, and with it the locks of the
@@ -242,6 +248,7 @@ func (s *start) elsewhere(undo func() error) error {
 
 // enter is step 8. It returns only an error.
 func (s *start) enter(last func() error) error {
+	s.before = lock.Read(s.dir)
 	lock.Leave(s.dir, lock.Note{Up: true, Since: time.Now()})
 	if err := s.enterRoom(); err != nil {
 		return err

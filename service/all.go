@@ -1,7 +1,6 @@
 package service
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -23,7 +22,7 @@ type Progress struct {
 }
 
 // Each does the same to all machines at once and returns what each said, in order.
-func (p *Progress) Each(ctx context.Context, all []*Machine, do func(*Machine) (Stopped, error)) []error {
+func (p *Progress) Each(all []*Machine, do func(*Machine) (Stopped, error)) []error {
 	errs := make([]error, len(all))
 	var work sync.WaitGroup
 	for i, m := range all {

@@ -120,16 +120,22 @@ func (k *kernel) wake(ctx context.Context) error {
 }
 
 // settle has the kernel write back what its discs lack and make them read-only,
-// so that what follows loses nothing that a program had written.
+// so that what follows loses nothing that a program had written. The kernel answers
+// when it has begun. A disc shows as read-only when nothing more is taken, and a
+// moment before the last of it is written.
 func (k *kernel) settle(ctx context.Context) {
 	for _, letter := range []string{"s", "u"} {
-		if _, err := k.ask(ctx, answers, "sysrq "+letter); err != nil {
+		if _, err := k.ask(ctx, enough, "sysrq "+letter); err != nil {
 			return
 		}
 	}
-	for until := time.Now().Add(answers); time.Now().Before(until); time.Sleep(lookAgain) {
-		mounts, err := k.ask(ctx, answers, "proc 1/mounts")
-		if err != nil || !writes(mounts) {
+	for until := time.Now().Add(enough); time.Now().Before(until); time.Sleep(lookAgain) {
+		mounts, err := k.ask(ctx, enough, "proc 1/mounts")
+		if err != nil {
+			return
+		}
+		if !writes(mounts) {
+			k.wait(ctx, time.Second)
 			return
 		}
 	}

@@ -72,7 +72,7 @@ func (m *Machine) linked() (bool, error) {
 	to, err := os.Readlink(m.Link())
 	switch {
 	case errors.Is(err, unix.ENOENT):
-		return false, m.checkService()
+		return false, nil
 	case errors.Is(err, unix.EINVAL):
 		return false, fault.Permanent("%s: is no symbolic link, and not ours (remove it)", m.Link())
 	case err != nil:
@@ -87,15 +87,6 @@ func (m *Machine) linked() (bool, error) {
 		return false, fault.Permanent("%s: leads to %s, not to %s (remove it)", m.Link(), to, m.Real)
 	}
 	return true, nil
-}
-
-// checkService: without a directory there is no link, but a slip of the pen.
-func (m *Machine) checkService() error {
-	var st unix.Stat_t
-	if err := unix.Stat(m.into, &st); err != nil {
-		return m.linkFault(err)
-	}
-	return nil
 }
 
 // unlink takes the link away, if it is there.

@@ -37,7 +37,7 @@ func TestCommandLines(t *testing.T) {
 		`no command (try: uml-jail NAME`:     {"uml-jail", "guest"},
 		`"haltnot" is no command`:            {"uml-ctl", "haltnot", "guest"},
 		`no NAME of a machine (see`:          {"uml-ctl", "halt"},
-		`no NAME of a machine`:               {"uml-ctl", "attach"},
+		`no NAME of a machine (`:             {"uml-ctl", "attach"},
 		`attach: takes NAME DEVICE [FILE`:    {"uml-ctl", "attach", "guest"},
 		`(did you mean stop? see --help)`:    {"uml-ctl", "stp", "guest"},
 		`/gest: there is no such machine (d`: {"uml-ctl", "console", "gest"},

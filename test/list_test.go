@@ -123,16 +123,17 @@ func hostileJail(t *testing.T, l *lab.Lab, m *lab.Machine) {
 func drawn(t *testing.T, l *lab.Lab) {
 	t.Helper()
 	for _, command := range []string{"list --watch=0.2", "top -d 0.2"} {
-		script := `stty -F "$0" cols 80 rows 24; before=$(stty -F "$0" -g)
-			uml-ctl ` + command + ` <"$0" >"$0" & 
-			while ! stty -F "$0" -a | grep -q -e -icanon; do sleep 0.1; done
-			echo reading; read line; wait $!; code=$?
-			[ "$before" = "$(stty -F "$0" -g)" ] && exit $code`
-		r := l.Run("sh", "-c", `exec socat -t60 PTY,link=/run/screen,raw,echo=0 SYSTEM:'sleep 1; printf q; cat >/run/drawn' & socat=$!
+		script := `stty -F "$0" sane cols 80 rows 24; before=$(stty -F "$0" -g)
+			uml-ctl ` + command + ` <"$0" >"$0"; code=$?
+			[ "$before" = "$(stty -F "$0" -g)" ] || { echo the terminal is not as it was >&2; exit 1; }
+			exit $code`
+		r := l.Run("sh", "-c", `rm -f /run/drawn; socat -t60 PTY,link=/run/screen,raw,echo=0 SYSTEM:'sleep 1; printf q; cat >/run/drawn' & socat=$!
 			while ! [ -e /run/screen ]; do sleep 0.1; done
-			echo | timeout 60 sh -c "$0" /run/screen; code=$?; kill $socat; exit $code`, script)
+			timeout 100 sh -c "$0" /run/screen; code=$?
+			[ $code != 0 ] || timeout 60 sh -c 'until grep -q 1049l /run/drawn; do sleep 0.1; done'
+			kill $socat; exit $code`, script)
 		shown, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(l.PID), "root/run/drawn"))
-		if r.Code != 0 || !strings.Contains(string(shown), "\x1b[?1049h") || !strings.Contains(string(shown), "guest") || !strings.HasSuffix(string(shown), "\x1b[?25h\x1b[?1049l") && !strings.Contains(string(shown), "\x1b[?1049l") {
+		if r.Code != 0 || !strings.Contains(string(shown), "\x1b[?1049h") || !strings.Contains(string(shown), "guest") || !strings.Contains(string(shown), "\x1b[?1049l") {
 			t.Errorf("%s: exit %d, %s\n%q", command, r.Code, r.Err, shown)
 		}
 	}

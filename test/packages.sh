@@ -27,6 +27,7 @@ want iperf3 iperf3
 want frr vtysh
 want runit runsv
 want s6 s6-supervise
+want systemd systemd-analyze
 want bsdutils script
 want zsh zsh
 want bash-completion /usr/share/bash-completion/bash_completion

@@ -60,6 +60,7 @@ func TestSupervisors(t *testing.T) {
 			if !l.Ping(c.address) {
 				t.Errorf("%s: it does not leave the guest alone", c.name)
 			}
+			do("down", c.name) // which a stop then waits for
 		} else if !strings.Contains(logged(m), "reboot: System halted") {
 			t.Errorf("%s: its own stop is not clean:\n%s", c.name, logged(m))
 		}

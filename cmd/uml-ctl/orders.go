@@ -93,7 +93,7 @@ func stopping(do func(context.Context, *cli.Context, *service.Machine) (service.
 		if _, no := unix.IoctlGetTermios(2, unix.TCGETS); no == nil {
 			p.Terminal = os.Stderr
 		}
-		errs := p.Each(ctx, machines, func(m *service.Machine) (service.Stopped, error) {
+		errs := p.Each(machines, func(m *service.Machine) (service.Stopped, error) {
 			defer m.Close()
 			return do(ctx, c, m)
 		})
