@@ -99,9 +99,9 @@ func (v *view) join(ctx context.Context, g *Guest) (int, error) {
 			v.screen.say(fmt.Sprintf("%s: the guest has not opened %s yet; waiting for it", g.name, v.Channel))
 		}
 		if err == nil {
-			conn, err := v.begin(g, t, socket)
-			if err != nil || conn >= 0 {
-				return conn, err
+			conn, beginErr := v.begin(g, t, socket)
+			if beginErr != nil || conn >= 0 {
+				return conn, beginErr
 			}
 			err = fault.Temporary("%s: somebody has locked the terminal of %s, and nobody serves it (fuser finds who has it open)", g.name, v.Channel)
 		}

@@ -76,6 +76,13 @@ func (g *Guest) ended(ms int) bool {
 	return err == nil && n > 0
 }
 
+// wake has the kernel look at its terminals. It waits for SIGIO to go on writing,
+// and the host's kernel sends that once, when a reader has emptied the terminal's
+// last 4 KB, which may be before there is room in the 64 KB behind them
+// (drivers/tty/n_tty.c, n_tty_check_unthrottle): a kernel that finds none then
+// waits until something is typed. Any reader of a flood sees that.
+func (g *Guest) wake() { unix.PidfdSendSignal(g.process, unix.SIGIO, nil, 0) }
+
 // asUser does something with the rights on files that the guest's user has.
 func (g *Guest) asUser(do func() error) error {
 	if os.Geteuid() == g.uid {

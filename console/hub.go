@@ -20,6 +20,8 @@ type hub struct {
 	viewers  []*viewer // the first is this process's own
 	typed    []byte    // what the guest has not taken yet
 
+	nudge  int // milliseconds of silence until the guest's kernel is woken
+	came   int // bytes since
 	buffer []byte
 	over   bool // the terminal has ended before the guest
 }
@@ -32,13 +34,19 @@ const (
 )
 
 func newHub(g *Guest, t *terminal, listener int, socket string, conns ...int) *hub {
-	h := &hub{guest: g, terminal: t, listener: listener, socket: socket, buffer: make([]byte, 1+maxOutput)}
+	h := &hub{guest: g, terminal: t, listener: listener, socket: socket, buffer: make([]byte, 1+maxOutput), nudge: 1}
 	h.buffer[0] = output
 	for _, fd := range conns {
 		h.viewers = append(h.viewers, &viewer{fd: fd})
 	}
 	return h
 }
+
+// When nothing has come for so long the guest's kernel is woken, and again, and then
+// no more. One that wrote little cannot be waiting: it has room for 64 KB.
+var nudges = map[int]int{1: 20, 20: 200, 200: -1}
+
+const little = 4 << 10
 
 // run serves until this process's own viewer leaves or the guest ends.
 func (h *hub) run() {
@@ -77,8 +85,13 @@ func (h *hub) turn() (end bool) {
 	for _, v := range h.viewers {
 		fds = append(fds, unix.PollFd{Fd: int32(v.fd), Events: v.wants(len(h.typed) < maxTyped)})
 	}
-	if _, err := unix.Poll(fds, -1); err != nil {
+	n, err := unix.Poll(fds, h.nudge)
+	if err != nil {
 		return false // EINTR
+	}
+	if n == 0 {
+		h.guest.wake()
+		h.nudge, h.came = nudges[h.nudge], 0
 	}
 	for i, v := range h.viewers {
 		h.attend(v, fds[3+i].Revents)
@@ -88,6 +101,9 @@ func (h *hub) turn() (end bool) {
 	}
 	if fds[2].Revents&(unix.POLLIN|unix.POLLHUP|unix.POLLERR) != 0 {
 		h.over = !h.read()
+		if h.came > little {
+			h.nudge = 1
+		}
 	}
 	if fds[1].Revents != 0 {
 		h.accept()
@@ -129,6 +145,7 @@ func (h *hub) read() bool {
 
 func (h *hub) pass(n int) {
 	if n > 1 {
+		h.came += n - 1
 		h.tell(h.buffer[:n])
 	}
 }

@@ -30,7 +30,8 @@ func story(t lab.TB, keep bool) {
 		say(title)
 		fmt.Println("$ " + line)
 		r := l.Run("bash", "-c", shown(l).Replace(line))
-		tell(strings.ReplaceAll(r.Out+r.Err, l.Dir, ""))
+		// The guest's shell asks every terminal where its cursor is.
+		tell(strings.NewReplacer(l.Dir, "", `\x1b[6n`, "").Replace(r.Out + r.Err))
 	}
 	fmt.Println("A host and, behind a router, another host: two network namespaces.")
 	m := l.Machine("alice", lab.Settings{"ip4": address})
@@ -53,6 +54,8 @@ func story(t lab.TB, keep bool) {
 	show("Its root, as the host sees it", "cd /proc/"+id+"/root; ls -l . dev")
 	show("Its mounts; none of them is seen outside", "cut -d' ' -f2-4 /proc/"+id+"/mounts | sed 's/,relatime.*//'")
 	show("The network that it was given", "ip route show dev tap_alice; ip neigh show proxy")
+	show("Its console; at a terminal ~. leaves it", "echo 'tty; echo shell $$' | uml-ctl console alice")
+	show("The same shell is there for who comes next", "echo 'echo shell $$' | uml-ctl console alice")
 	if keep {
 		leave(l, m)
 		return
@@ -64,10 +67,8 @@ func story(t lab.TB, keep bool) {
 	tell(own(m.Log()))
 	show("It came back by itself, another process", "svstat /service/uml-alice")
 
-	say("The end: svc -d")
-	m.Svc("-d")
-	m.WaitDown()
-	m.Svc("-x")
+	show("The end: its init shuts it down, and it stays down", "uml-ctl stop alice")
+	show("Out of the service directory, with its supervise and its network", "uml-ctl deactivate alice; uml-ctl list")
 	show("Nothing of it runs", "ps -e -o user,pid,args")
 	if mounts := l.Must("cat", "/proc/mounts"); !strings.Contains(mounts, "/uml ") {
 		fmt.Println("Nothing of it is mounted.")
@@ -140,8 +141,9 @@ func leave(l *lab.Lab, m *lab.Machine) {
 The lab goes on. A shell on its host:
   %s
 In it, the other host asks the guest:   ip netns exec other ping %s
+The guest's console, which ~. leaves:   uml-ctl console alice
 The guest's log:                        tail -f %s
-Its end:                                svc -d %s
+Its end:                                uml-ctl stop %s
 The end of everything:                  kill -KILL %d; rm -r %s
-`, strings.Join(shell, " "), m.IP4, filepath.Join(l.Dir, m.Name+".log"), filepath.Join(l.Service, "uml-"+m.Name), l.PID, l.Dir)
+`, strings.Join(shell, " "), m.IP4, filepath.Join(l.Dir, m.Name+".log"), m.Name, l.PID, l.Dir)
 }
