@@ -9,7 +9,7 @@ _uml() {
 		--machines)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((++i < COMP_CWORD)) && machines=${COMP_WORDS[i]} ;;
-		--service | --timeout | --host-settings | --dir | --lines | -n | --delay | -d | --count | --escape | --linger)
+		--service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++)) ;;
 		-* | =) ;;
@@ -22,6 +22,10 @@ _uml() {
 	--machines | --service | --host-settings | --dir)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return ;;
+	--log)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
 	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger) return ;;
 	esac

@@ -40,6 +40,7 @@ func TestCompletion(t *testing.T) {
 		{"uml-check ma", "mail"},
 		{"uml-net sho", "show"},
 		{"uml-ctl list none", ""},
+		{"uml-ctl console web1 --log " + l.Dir + "/oth", other},
 	} {
 		if got := inBash(l, share, c.line); got != c.want {
 			t.Errorf("bash: %s: got %q, want %q", c.line, got, c.want)
