@@ -192,12 +192,27 @@ func (v *view) show(ctx context.Context, conn int, g *Guest) error {
 		case <-time.After(patience / 4): // it hangs at the terminal
 		}
 	}
-	v.serving.Wait()
+	v.served()
 	v.joined.Store(errors.Is(err, errLost)) // there is still a guest to type for
 	if over {
 		unix.Close(conn)
 	}
 	return err
+}
+
+// served waits for our own hub, and not for ever. Whether the terminal is one that
+// waits is said for all who have it (fcntl(2), O_NONBLOCK): a guest that was broken
+// out of can have the hub hang there.
+func (v *view) served() {
+	done := make(chan struct{})
+	go func() {
+		v.serving.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(2 * patience):
+	}
 }
 
 // sends sends what is typed. A guest that takes nothing holds it up.

@@ -17,6 +17,7 @@ const Annex = "annex"
 const (
 	annexPath   = Root + "/" + Annex
 	annexInodes = 64
+	reserved    = ".reserved"
 )
 
 func (j *Jail) makeAnnex(root int) error {
@@ -90,6 +91,25 @@ func Noted(process int, name string) (text string, err error) {
 		return err
 	})
 	return text, err
+}
+
+// Reserve opens the file whose flock(2) keeps two commands from changing a guest at
+// once. It is root's alone: no guest can be in the way. It is gone with the guest.
+func Reserve(process int) (f *os.File, err error) {
+	err = within(process, func() error {
+		annex, err := writableAnnex()
+		if err != nil {
+			return err
+		}
+		defer unix.Close(annex)
+		fd, err := unix.Openat(annex, reserved, unix.O_RDONLY|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return fmt.Errorf("make %s in the annex: %w", reserved, err)
+		}
+		f = os.NewFile(uintptr(fd), reserved)
+		return nil
+	})
+	return f, err
 }
 
 // within does something in the mount namespace of a process, on a thread that is

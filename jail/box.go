@@ -1,6 +1,7 @@
 package jail
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -66,7 +67,9 @@ func Hold(process int, name string, files []*os.File) error {
 }
 
 // LetGo closes what is held under a name. One look through the box: what is held
-// under another goes to its end, and one of ours without a name marks that.
+// under another goes to its end, and a message of ours without a file marks that. It
+// goes there before it is taken from the front: who is killed between the two leaves
+// it there twice, and no disc without its lock.
 func LetGo(process int, name string) error {
 	in, err := getfd(process, boxIn)
 	if err != nil {
@@ -78,25 +81,38 @@ func LetGo(process int, name string) error {
 		return err
 	}
 	defer unix.Close(out)
-	if err := unix.Sendto(in, nil, unix.MSG_DONTWAIT, nil); err != nil {
+	end := rand.Text() // not that of one that was killed
+	if err := unix.Sendto(in, []byte(end), unix.MSG_DONTWAIT, nil); err != nil {
 		return fmt.Errorf("mark the end of what the guest holds: %w", err)
 	}
 	for range maxBox {
-		of, fd, err := receive(out)
-		if err != nil || of == "" {
-			return err
-		}
-		if of != name && fd >= 0 {
-			err = send(in, of, fd)
-		}
+		of, fd, err := receive(out, unix.MSG_PEEK)
 		if fd >= 0 {
+			if of != name {
+				err = send(in, of, fd)
+			}
 			unix.Close(fd)
 		}
+		if err == nil {
+			err = drop(out)
+		}
+		if errors.Is(err, unix.EAGAIN) || err == nil && of == end {
+			return nil
+		}
 		if err != nil {
-			return err
+			return fmt.Errorf("look at what the guest holds: %w", err)
 		}
 	}
 	return nil
+}
+
+// drop takes away what is first.
+func drop(out int) error {
+	_, fd, err := receive(out, 0)
+	if fd >= 0 {
+		unix.Close(fd)
+	}
+	return err
 }
 
 func getfd(process, number int) (int, error) {
@@ -115,22 +131,22 @@ func send(in int, name string, fd int) error {
 }
 
 // receive returns -1 for what bears no descriptor.
-func receive(out int) (name string, fd int, err error) {
+func receive(out, how int) (name string, fd int, err error) {
 	data, control := make([]byte, 64), make([]byte, unix.CmsgSpace(4))
-	n, c, _, _, err := unix.Recvmsg(out, data, control, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
-	if errors.Is(err, unix.EAGAIN) {
-		return "", -1, nil
-	}
+	n, c, _, _, err := unix.Recvmsg(out, data, control, how|unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 	if err != nil {
-		return "", -1, fmt.Errorf("look at what the guest holds: %w", err)
+		return "", -1, err
 	}
 	messages, err := unix.ParseSocketControlMessage(control[:c])
 	if err != nil || len(messages) != 1 {
 		return string(data[:n]), -1, nil
 	}
 	fds, err := unix.ParseUnixRights(&messages[0])
-	if err != nil || len(fds) != 1 {
+	if err != nil || len(fds) == 0 {
 		return string(data[:n]), -1, nil
+	}
+	for _, more := range fds[1:] { // none of ours
+		unix.Close(more)
 	}
 	return string(data[:n]), fds[0], nil
 }

@@ -138,7 +138,7 @@ func TestInside(t *testing.T) {
 		{"user", bb + "id -u; " + bb + "id -g; " + bb + "id -G", "61002\n61003\n61003\n"},
 		{"umask", "umask", "0077\n"},
 		{"limits", "ulimit -n; ulimit -c", "200\n0\n"},
-		{"files", bb + "find / -xdev | " + bb + "sort", "/\n/bin\n/bin/busybox\n/dev\n/srv\n/srv/backing\n/tmp\n/ubd0\n/uml\n"},
+		{"files", bb + "find / -xdev | " + bb + "sort", "/\n/annex\n/bin\n/bin/busybox\n/dev\n/srv\n/srv/backing\n/tmp\n/ubd0\n/uml\n"},
 		{"devices", bb + "find /dev | " + bb + "sort", "/dev\n/dev/net\n/dev/net/tun\n/dev/null\n/dev/ptmx\n/dev/pts\n/dev/pts/ptmx\n"},
 		{"stale umid", bb + "ls -A /uml", ""},
 		{"disc", "echo x >/ubd0 && " + bb + "cat /ubd0", "x\n"},

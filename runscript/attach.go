@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
-	"uml/handle"
 	"uml/jail"
 	"uml/kernel"
 	"uml/mconsole"
@@ -58,38 +58,12 @@ func Detach(ctx context.Context, o Options, device string, keep bool) error {
 			return err
 		}
 		err := s.detachDisc(ctx, c, device)
-		if errors.Is(err, errNoDisc) && keep {
-			err = nil // it is as wanted already
-		}
 		if err != nil || !keep {
 			return err
 		}
 		return settings.Write(s.dir, device, "")
 	})
 }
-
-var errNoDisc = errors.New("the guest has no such disc")
-
-func (s *start) detachDisc(ctx context.Context, c *mconsole.Client, device string) error {
-	is, err := c.Config(ctx, device)
-	if err != nil {
-		return err
-	}
-	if strings.TrimSpace(is) == "" { // what a detach that was interrupted has left goes all the same
-		return errors.Join(fault.Permanent("%s: %s: %w", s.m.Name, device, errNoDisc), letGo(c, device))
-	}
-	if err := busy(c.Remove(ctx, device), device, "umount it, or swapoff"); err != nil {
-		return err
-	}
-	return letGo(c, device)
-}
-
-// letGo takes from the kernel what it was given of a disc that it does not have open.
-func letGo(c *mconsole.Client, disc string) error {
-	return errors.Join(jail.Withdraw(c.Process(), disc, backing(disc)), jail.LetGo(c.Process(), disc))
-}
-
-func backing(disc string) string { return disc + ".backing" }
 
 // busy says what the guest has to do about what it uses.
 func busy(err error, device, mend string) error {
@@ -114,90 +88,34 @@ func withGuest(ctx context.Context, o Options, do func(*start, *mconsole.Client,
 		return err
 	}
 	defer c.Close()
+	change, err := reserve(ctx, c, s.m.Name)
+	if err != nil {
+		return err
+	}
+	defer change.Close()
 	return do(s, c, pid)
 }
 
-func (s *start) attachDisc(ctx context.Context, c *mconsole.Client, pid int, d settings.Disc) error {
-	device := fmt.Sprintf("ubd%d", d.N)
-	is, err := c.Config(ctx, device)
+// reserve waits until nobody else changes the guest: who asks what a device is and
+// then gives it would else have his files changed under the kernel.
+func reserve(ctx context.Context, c *mconsole.Client, name string) (*os.File, error) {
+	f, err := jail.Reserve(c.Process())
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if is = strings.TrimSpace(is); is != "" {
-		return fault.Permanent("%s: is %s already (try: uml-ctl detach %s %s)", device, fault.Line(is), s.m.Name, device)
-	}
-	s.makeRoom()
-	in, err := s.openJail()
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	names, err := s.bringNew(in, pid, &d)
-	if err != nil {
-		return err
-	}
-	if err := s.room.Extend(c.Process(), names); err != nil {
-		return errors.Join(err, jail.Withdraw(c.Process(), names...))
-	}
-	err = jail.Hold(c.Process(), device, s.keep)
-	if err == nil {
-		err = c.Configure(ctx, discArgument(d))
-	}
-	if err != nil {
-		return errors.Join(err, letGo(c, device))
-	}
-	return nil
-}
-
-// bringNew opens and judges the disc's files. One that the jail has from the start
-// stays where it is there, with the lock that the kernel has on it; names are those of
-// the others in the annex.
-func (s *start) bringNew(in *handle.Dir, pid int, d *settings.Disc) (names []string, err error) {
-	device, opened := fmt.Sprintf("ubd%d", d.N), files{}
-	for _, f := range []struct {
-		file     *string
-		name     string
-		readOnly bool
-	}{{&d.File, device, d.ReadOnly}, {&d.Backing, backing(device), true}} {
-		if *f.file == "" {
-			continue
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f, nil
 		}
-		there, err := s.inJailAlready(in, pid, *f.file)
-		if err != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) && pause(ctx, 20*time.Millisecond) != nil {
+			err = fault.Temporary("%s: another attach, detach or memory is under way", name)
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			f.Close()
 			return nil, err
 		}
-		if there {
-			continue
-		}
-		if err := s.bringDisc(in, *f.file, f.readOnly, opened); err != nil {
-			return nil, err
-		}
-		names = append(names, f.name)
-		*f.file = jail.Annex + "/" + f.name
 	}
-	return names, nil
-}
-
-func (s *start) inJailAlready(in *handle.Dir, pid int, file string) (bool, error) {
-	f, err := s.openFile(in, file)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	root, err := handle.OpenDir(fmt.Sprintf("/proc/%d/root", pid))
-	if err != nil {
-		return false, err
-	}
-	defer root.Close()
-	there, err := root.Open(strings.TrimPrefix(file, "/"))
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	defer there.Close()
-	return f.Same(&there.Stat), nil
 }
 
 // attachNetwork makes the TAP, if it is not there, and has the kernel open it. So a

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -48,6 +49,13 @@ func Memory(ctx context.Context, o Options, size settings.Size) error {
 		return err
 	}
 	defer c.Close()
+	if size > 0 {
+		change, err := reserve(ctx, c, path.Base(d.Path))
+		if err != nil {
+			return err
+		}
+		defer change.Close()
+	}
 	g, err := lookAtMemory(ctx, c, d, pid)
 	if err != nil {
 		return err

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"uml/test/lab"
 )
 
@@ -33,7 +35,9 @@ func TestAttach(t *testing.T) {
 	m.WaitUp(0)
 	read := func(disc string) string { return strings.TrimSpace(m.Guest("head -n1 /dev/" + disc)) }
 
-	refusedBy(t, "uml-ctl", attach("detach", "guest", "ubd3"), 100, "ubd3: the guest has no such disc")
+	if r := attach("detach", "guest", "ubd3"); r.Code != 0 || r.Err != "uml-ctl: ubd3: the guest has none\n" {
+		t.Errorf("detach what is not there: exit %d, %q", r.Code, r.Err)
+	}
 	must("attach", "guest", "ubd3", "data")
 	equal(t, read("ubdd"), "first")
 	equal(t, must("config", "guest", "ubd3"), "/annex/ubd3\n")
@@ -80,16 +84,26 @@ func TestAttach(t *testing.T) {
 	must("attach", "guest", "ubd6", "data", "flags=r")
 	equal(t, read("ubdg"), "second")
 
+	disturbed(t, l, m, attach)
+
 	// The network, which the guest has to let go first.
 	refusedBy(t, "uml-ctl", attach("attach", "guest", "net"), 100, "net: the guest has it already (try: uml-ctl detach guest net)")
 	refusedBy(t, "uml-ctl", attach("detach", "guest", "net"), 111, "(in the guest: ip link set vec0 down)")
-	m.Guest("{ sleep 2; ip link set vec0 down; while [ -e /sys/class/net/vec0 ]; do sleep 0.1; done; while ! [ -e /sys/class/net/vec0 ]; do sleep 0.1; done; ip link set vec0 up; ip addr add " + address + "/32 dev vec0; ip route add default dev vec0; } </dev/null >/dev/null 2>&1 &")
+	// The new interface is told by its index: the guest may never see that there is none.
+	m.Guest("{ cd /sys/class/net; was=$(cat vec0/ifindex); sleep 2; ip link set vec0 down; until is=$(cat vec0/ifindex) && [ $is != $was ]; do sleep 0.1; done; ip link set vec0 up; ip addr add " + address + "/32 dev vec0; ip route add default dev vec0; } </dev/null >/dev/null 2>&1 &")
 	l.Wait("the interface to be let go", func() bool { return attach("detach", "guest", "net").Code == 0 })
 	l.Must("ip", "link", "del", "tap_guest")
 	must("attach", "guest", "net")
 	l.WaitPing(address)
 
 	memory(t, l, must, attach)
+
+	// A kernel that is killed leaves processes that hold what it was given: the next
+	// start ends them, and the disc, which was only read, can be written again.
+	pid := m.PID()
+	l.Kill(pid, unix.SIGKILL)
+	m.WaitUp(pid)
+	must("attach", "guest", "ubd3", "data")
 }
 
 // memory is taken as far as the guest can spare it, and all of it given back.
