@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -51,14 +52,42 @@ func Run(app *cli.App, args []string) int {
 			if c.NArg() == 0 {
 				return fault.Permanent("no command (see --help)")
 			}
-			return fault.Permanent("%q is no command (see --help)", c.Args().First())
+			return fault.Permanent("%q is no command (%ssee --help)", c.Args().First(), didYouMean(c.Args().First(), app.Commands))
 		}
 	}
 	return fault.Report(os.Stderr, app.Name, app.Run(flagsFirst(app, args)))
 }
 
-func usage(_ *cli.Context, err error, _ bool) error {
+func usage(c *cli.Context, err error, _ bool) error {
+	if isTime(c, err) {
+		return fault.Permanent("%w (a time has a unit, such as 30s or 2m; see --help)", err)
+	}
 	return fault.Permanent("%w (see --help)", err)
+}
+
+// isTime says whether the error is of the value of a flag that takes a time, of
+// which package flag says "parse error" only.
+func isTime(c *cli.Context, err error) bool {
+	_, name, _ := strings.Cut(err.Error(), " for flag -")
+	name, _, _ = strings.Cut(name, ":")
+	flags := c.App.Flags
+	if c.Command != nil {
+		flags = slices.Concat(c.Command.Flags, flags)
+	}
+	_, is := find(name, flags).(*cli.DurationFlag)
+	return is
+}
+
+func didYouMean(word string, commands []*cli.Command) string {
+	var all []string
+	for _, c := range commands {
+		all = append(all, c.Name)
+	}
+	near := nearest(word, all)
+	if len(near) == 0 {
+		return ""
+	}
+	return "did you mean " + strings.Join(near, " or ") + "? "
 }
 
 // Names are the arguments of a command that takes names of machines. One that

@@ -36,6 +36,9 @@ func Locate(c *cli.Context, name string) (string, error) {
 // All are the names of all machines below a machines root, sorted.
 func All(machines string) ([]string, error) {
 	entries, err := os.ReadDir(machines)
+	if errors.Is(err, unix.ENOENT) {
+		return nil, fault.Permanent("%s: there is no such directory", machines)
+	}
 	if err != nil {
 		return nil, fault.Permanent("%w", err)
 	}

@@ -2,18 +2,19 @@
 # flags are what the program's own --help says, machines what is in the machines root.
 
 _uml() {
-	local program=$1 cur=$2 prev=$3 machines=${UML_MACHINES:-/machines} command='' words='' i
+	local program=$1 cur=$2 prev=$3 machines=${UML_MACHINES:-/machines} command='' name='' words='' i
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		--machines)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((++i < COMP_CWORD)) && machines=${COMP_WORDS[i]} ;;
-		--service | --timeout | --host-settings | --dir | --lines | -n | --delay | -d | --count | --escape | --linger)
+		--service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++)) ;;
 		-* | =) ;;
-		*) command=${command:-${COMP_WORDS[i]}} ;;
+		*) [[ ! $command ]] || name=${name:-${COMP_WORDS[i]}}
+			command=${command:-${COMP_WORDS[i]}} ;;
 		esac
 	done
 	[[ $cur == = ]] && cur=
@@ -22,6 +23,10 @@ _uml() {
 	--machines | --service | --host-settings | --dir)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return ;;
+	--log)
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
 	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger) return ;;
 	esac
@@ -32,6 +37,14 @@ _uml() {
 		words=$({ "$program" --help; [[ ! $command ]] || "$program" "$command" --help; } 2>/dev/null | sed -n 's/^   \(--[a-z-]*\).*/\1/p')
 	elif [[ $commands && ! $command ]]; then
 		words=$commands
+	elif [[ $name && $command == @(console|config|attach|detach|sysrq|proc|stack|memory|log) ]]; then
+		case $command in
+		console) words='con0 con1 ssl0' ;;
+		config) words='con0 con1 ssl0 ubd0' ;;
+		attach | detach) words='net ubd0 ubd1 ubd2 ubd3 ubd4 ubd5 ubd6 ubd7' ;;
+		sysrq) words='h s u b' ;;
+		proc) words='loadavg meminfo mounts uptime' ;;
+		esac
 	else
 		for i in "$machines"/*/settings; do
 			i=${i%/settings} i=${i##*/}

@@ -48,7 +48,7 @@ var Words = []Word{
 	{Name: "resume", Does: "let a paused guest go on", kernel: "go"},
 	{Name: "config", Arg: "DEVICE", Does: "print what a device is: con1, ssl0, ubd0", kernel: "config",
 		may: isDevice, wrong: "is no device that can be asked for (con0, ssl0, ubd0 and so on)"},
-	{Name: "sysrq", Arg: "LETTER", Does: "h: help in the guest's log; s: sync; u: all read-only; b: reboot at once", kernel: "sysrq",
+	{Name: "sysrq", Arg: "LETTER", Does: "h: help; s: sync; u: all read-only; b: reboot at once", kernel: "sysrq",
 		may: func(s string) bool { return len(s) == 1 && strings.Contains("hsub", s) }, wrong: "is none of the letters h, s, u and b (others can end a guest's kernel)"},
 	{Name: "proc", Arg: "FILE", Does: "print a file of the guest's /proc", kernel: "proc",
 		may: func(s string) bool { return isLine(s) && s[0] != '/' && !strings.Contains(s, " ") }, wrong: "is no name of a file in /proc (try meminfo or 1/status)"},
@@ -57,7 +57,7 @@ var Words = []Word{
 	{Name: "log", Arg: "TEXT", Does: "write a line into the guest's kernel log", kernel: "log",
 		may: isLine, wrong: "is not a line of plain text"},
 	{Name: "halt", Does: "end the guest at once, nothing written back", kernel: "halt"},
-	{Name: "reboot", Does: "the same, as a reboot", kernel: "reboot"},
+	{Name: "reboot", Does: "end the guest at once, as a reboot; nothing written back", kernel: "reboot"},
 }
 
 func isDevice(s string) bool {

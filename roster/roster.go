@@ -32,6 +32,7 @@ const (
 	Starting = "starting" // or is between two of its supervisor's tries
 	Up       = "up"
 	Stopping = "stopping" // to be down, and still there
+	Unknown  = "unknown"  // who looks may not see it
 	Failing  = "failing"  // the last start failed, the next comes after retry-delay
 )
 

@@ -37,7 +37,13 @@ func (r *Round) state(m *Machine, dir *handle.Dir, s *settings.Machine) {
 	if watched.Finishing {
 		watched.PID = 0
 	}
+	seen := err == nil
 	taker, err := r.locks.Taker(dir, watched.PID)
+	if errors.Is(err, fs.ErrPermission) {
+		m.note("%v", err)
+		m.State = Unknown
+		return
+	}
 	if err != nil {
 		m.fault(err)
 	}
@@ -60,6 +66,9 @@ func (r *Round) state(m *Machine, dir *handle.Dir, s *settings.Machine) {
 	default:
 		m.without(watched)
 		m.note("process %d (%s) holds its lock: uml-jail, which runs a command in the jail", p.pid, p.name)
+	}
+	if m.Activated && seen && !watched.Supervised {
+		m.note("linked into %s, and not supervised: nothing has looked there yet", r.service)
 	}
 	if m.State != Down && watched.Supervised && watched.Want == supervisor.Down && watched.PID != 0 && watched.Kind == supervisor.Daemontools {
 		m.State, m.Why = Stopping, ""

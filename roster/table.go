@@ -56,7 +56,10 @@ func Table(machines []*Machine, columns int) []string {
 }
 
 func (m *Machine) row() []string {
-	act, pid, since, memory := "-", "-", "-", Size(m.Promised)
+	act, pid, since, memory := "-", "-", "-", "-"
+	if m.Promised > 0 { // what is wrong in the settings promises nothing
+		memory = Size(m.Promised)
+	}
 	if m.Activated {
 		act = "yes"
 	}

@@ -2,6 +2,8 @@ package runscript
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"path"
 
 	"uml/fault"
@@ -56,11 +58,14 @@ func dial(d *handle.Dir) (*mconsole.Client, int, error) {
 // host's root, and is not spoken to.
 func running(d *handle.Dir) (*lock.Holder, error) {
 	h, err := lock.Taker(d)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fault.Temporary("%w (root can look, and the guest's own user once it is up)", err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if h == nil {
-		return nil, fault.Temporary("%s: nobody holds %s: the guest is down, or the file was deleted (uml-check tells which)", d.Path, d.Join(lock.Name))
+		return nil, fault.Temporary("%s: the guest is down: nobody holds %s (if it runs all the same, uml-check tells why)", d.Path, d.Join(lock.Name))
 	}
 	if h.User() == 0 || !isKernel(h.PID) {
 		return nil, fault.Temporary("%s: the guest is not up: process %d, a start or uml-jail, holds %s", d.Path, h.PID, d.Join(lock.Name))

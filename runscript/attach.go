@@ -136,7 +136,11 @@ func (s *start) attachNetwork(ctx context.Context, c *mconsole.Client, pid int) 
 		return err
 	}
 	s.announce(news).Leave()
-	return c.Configure(ctx, netArgument(s.m, transport, 0))
+	err = c.Configure(ctx, netArgument(s.m, transport, 0))
+	if refusal := (*mconsole.Refusal)(nil); errors.As(err, &refusal) && strings.Contains(err.Error(), "already") {
+		return fault.Permanent("%s: the guest has it already (try: uml-ctl detach %s net): %w", network, s.m.Name, err)
+	}
+	return err
 }
 
 func (s *start) transport() (settings.Transport, error) {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
 
@@ -39,6 +40,14 @@ func Read(dir *handle.Dir) (Status, error) {
 // Send gives an order, and does not wait until it is read: daemontools' supervise
 // reads none in the second after it has started something.
 func Send(dir *handle.Dir, o Order) error {
+	err := order(dir, o)
+	if errors.Is(err, fs.ErrPermission) {
+		return fault.Permanent("%w (only root tells a supervisor)", err)
+	}
+	return err
+}
+
+func order(dir *handle.Dir, o Order) error {
 	d, err := open(dir)
 	if err != nil {
 		return err

@@ -35,6 +35,9 @@ func TestAttach(t *testing.T) {
 	m.WaitUp(0)
 	read := func(disc string) string { return strings.TrimSpace(m.Guest("head -n1 /dev/" + disc)) }
 
+	if r := attach("detach", "guest", "ubd3"); r.Code != 0 || r.Err != "uml-ctl: ubd3: the guest has none\n" {
+		t.Errorf("detach what is not there: exit %d, %q", r.Code, r.Err)
+	}
 	must("attach", "guest", "ubd3", "data")
 	equal(t, read("ubdd"), "first")
 	equal(t, must("config", "guest", "ubd3"), "/annex/ubd3\n")
@@ -76,6 +79,7 @@ func TestAttach(t *testing.T) {
 	l.Wait("the disc to be let go", func() bool { return attach("detach", "guest", "ubd3").Code == 0 })
 	equal(t, must("config", "guest", "ubd3"), "")
 	must("detach", "guest", "ubd5", "--keep")
+	must("detach", "guest", "ubd5", "--keep")
 	equal(t, l.Must("cat", m.Dir+"/settings/ubd5"), "")
 	must("attach", "guest", "ubd6", "data", "flags=r")
 	equal(t, read("ubdg"), "second")
@@ -83,6 +87,7 @@ func TestAttach(t *testing.T) {
 	disturbed(t, l, m, attach)
 
 	// The network, which the guest has to let go first.
+	refusedBy(t, "uml-ctl", attach("attach", "guest", "net"), 100, "net: the guest has it already (try: uml-ctl detach guest net)")
 	refusedBy(t, "uml-ctl", attach("detach", "guest", "net"), 111, "(in the guest: ip link set vec0 down)")
 	// The new interface is told by its index: the guest may never see that there is none.
 	m.Guest("{ cd /sys/class/net; was=$(cat vec0/ifindex); sleep 2; ip link set vec0 down; until is=$(cat vec0/ifindex) && [ $is != $was ]; do sleep 0.1; done; ip link set vec0 up; ip addr add " + address + "/32 dev vec0; ip route add default dev vec0; } </dev/null >/dev/null 2>&1 &")

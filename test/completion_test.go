@@ -30,7 +30,7 @@ func TestCompletion(t *testing.T) {
 	const inBoth = 4
 	for i, c := range []struct{ line, want string }{
 		{"uml-ctl lis", "list"},
-		{"uml-ctl log web", "web1 web2"},
+		{"uml-ctl attach web1 n", "net"},
 		{"uml-ctl --machines " + other + " list web", "web9"},
 		{"uml-net show web", "web1 web2"}, // no further in zsh, which takes a second each
 		{"uml-ctl list mail web", "web1 web2"},
@@ -40,6 +40,10 @@ func TestCompletion(t *testing.T) {
 		{"uml-check ma", "mail"},
 		{"uml-net sho", "show"},
 		{"uml-ctl list none", ""},
+		{"uml-ctl log web", "web1 web2"},
+		{"uml-ctl memory web1 ", ""},
+		{"uml-ctl --timeout 5s config web1 con", "con0 con1"},
+		{"uml-ctl console web1 --log " + l.Dir + "/oth", other},
 	} {
 		if got := inBash(l, share, c.line); got != c.want {
 			t.Errorf("bash: %s: got %q, want %q", c.line, got, c.want)

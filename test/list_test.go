@@ -76,6 +76,11 @@ func TestList(t *testing.T) {
 	if got := l.Must("setpriv", "--reuid=guest", "--regid=guest", "--clear-groups", "uml-ctl", "list", "guest"); !strings.Contains(got, "guest yes up ") {
 		t.Errorf("to its own user:\n%s", got)
 	}
+	l.Account("other")
+	if got := l.Must("setpriv", "--reuid=other", "--regid=other", "--clear-groups", "uml-ctl", "list", "guest"); !strings.Contains(got, "guest yes unknown ") {
+		t.Errorf("to another user:\n%s", got)
+	}
+	refusedBy(t, "uml-ctl", l.Run("setpriv", "--reuid=guest", "--regid=guest", "--clear-groups", "uml-ctl", "up", "guest"), 100, "only root tells a supervisor")
 	refusedBy(t, "uml-ctl", l.Run("uml-ctl", "list", "nosuch"), 100, "nosuch: there is no such machine")
 	hostileJail(t, l, idle)
 	drawn(t, l)

@@ -43,7 +43,7 @@ func Table(guests []*Guest, columns int, by byte) []string {
 	if own {
 		head += "  PRESSURE"
 	}
-	sum := fmt.Sprintf("%d guests, by %s", len(guests), Keys[by])
+	sum := fmt.Sprintf("guests: %d, by %s", len(guests), Keys[by])
 	if p := Host(); p != nil {
 		sum += fmt.Sprintf("; the host waits for CPU/memory/disc: %v%%", p)
 	}

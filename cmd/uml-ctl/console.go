@@ -20,9 +20,9 @@ func consoles() []*cli.Command {
 		Name: "console", Usage: "join this terminal to a guest's console; ~. leaves it", ArgsUsage: "NAME [con1]",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "escape", Usage: "leave by `CHAR` and a dot: ~ for a terminal, none for a pipe, if not said"},
-			&cli.BoolFlag{Name: "watch", Usage: "type nothing"},
-			&cli.BoolFlag{Name: "plain", Usage: "write out what is not text (so where output is no terminal, unless --plain=false)"},
-			&cli.BoolFlag{Name: "wait", Usage: "wait for the guest to come up, and again when it ends"},
+			&cli.BoolFlag{Name: "watch", DisableDefaultText: true, Usage: "type nothing"},
+			&cli.BoolFlag{Name: "plain", DisableDefaultText: true, Usage: "write out what is not text (so where output is no terminal, unless --plain=false)"},
+			&cli.BoolFlag{Name: "wait", DisableDefaultText: true, Usage: "wait for the guest to come up, and again when it ends"},
 			&cli.StringFlag{Name: "log", Usage: "add all to `FILE`, as --plain shows it", TakesFile: true},
 			&cli.DurationFlag{Name: "linger", Value: time.Second, Usage: "at the end of input, leave when nothing has come for this `TIME`"},
 		},
@@ -35,7 +35,10 @@ func view(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(names) == 0 || len(names) > 2 {
+	if len(names) == 0 {
+		return fault.Permanent("no NAME of a machine (see --help)")
+	}
+	if len(names) > 2 {
 		return fault.Permanent("%d names, it takes a machine and a console (see --help)", len(names))
 	}
 	channel := "con1"

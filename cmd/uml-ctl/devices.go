@@ -17,7 +17,7 @@ import (
 
 // devices are the commands that change what a guest that runs has.
 func devices() []*cli.Command {
-	keep := &cli.BoolFlag{Name: "keep", Usage: "set it for the next start, too"}
+	keep := &cli.BoolFlag{Name: "keep", DisableDefaultText: true, Usage: "set it for the next start, too"}
 	return []*cli.Command{
 		{Name: "attach", ArgsUsage: "NAME DEVICE [FILE[,BACKINGFILE] [flags=rst]]", Flags: []cli.Flag{keep},
 			Usage: "give a guest a disc, ubd0 to ubd7, or its network, net", Action: attach},
@@ -57,12 +57,18 @@ func device(c *cli.Context, least, most int, do func(context.Context, runscript.
 	if err != nil {
 		return err
 	}
+	if len(args) == 0 {
+		return fault.Permanent("no NAME of a machine (see --help)")
+	}
 	if len(args) < least || len(args) > most {
-		return fault.Permanent("uml-ctl %s %s is how it is said (see --help)", c.Command.Name, c.Command.ArgsUsage)
+		return fault.Permanent("%s: takes %s (see --help)", c.Command.Name, c.Command.ArgsUsage)
 	}
 	dir, err := cmdline.Locate(c, args[0])
 	if err != nil {
 		return err
+	}
+	if c.Duration("timeout") <= 0 {
+		return fault.Permanent("--timeout: %v is no time to wait", c.Duration("timeout"))
 	}
 	ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer stop()

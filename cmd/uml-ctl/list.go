@@ -25,7 +25,7 @@ func list() *cli.Command {
 		Name: "list", Usage: "print how machines stand: all, or those named", ArgsUsage: "[NAME...]",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "print them as JSON"},
-			&cli.GenericFlag{Name: "watch", Value: new(every), Usage: "again and again, each 2 or --watch=`SECONDS`, until q"},
+			&cli.GenericFlag{Name: "watch", Value: new(every), Usage: "again and again, until q, each 2 seconds or as `[=SECONDS]` says"},
 		},
 		Action: showList,
 	}
@@ -42,7 +42,12 @@ func (e *every) Set(s string) (err error) {
 	e.Duration, err = interval(s)
 	return err
 }
-func (e *every) String() string { return e.Duration.String() }
+func (e *every) String() string {
+	if e.Duration == 0 {
+		return "" // help says no default
+	}
+	return e.Duration.String()
+}
 
 // interval reads a number of seconds, or a time with its unit.
 func interval(s string) (time.Duration, error) {

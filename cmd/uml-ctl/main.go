@@ -22,7 +22,7 @@ func main() { os.Exit(run(os.Args)) }
 func run(args []string) int {
 	return cmdline.Run(&cli.App{
 		Name:      "uml-ctl",
-		Usage:     "run guests, and send commands to their kernels",
+		Usage:     "look at guests, start and stop them, and speak with their kernels",
 		UsageText: "uml-ctl [--machines DIR] COMMAND [NAME...] [ARGUMENT...]",
 		Flags:     []cli.Flag{cmdline.Machines, serviceDir, cmdline.HostSettings, timeout},
 		Commands:  slices.Concat(seeing(), orders(), consoles(), devices(), words()),

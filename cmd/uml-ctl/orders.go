@@ -19,14 +19,14 @@ import (
 
 // orders are the commands that tell a machine's supervisor what to do.
 func orders() []*cli.Command {
-	patience := &cli.DurationFlag{Name: "timeout", Value: time.Minute, Usage: "give each guest this `TIME` to shut down"}
+	shutdown := &cli.DurationFlag{Name: "timeout", Value: time.Minute, Usage: "give each guest this `TIME` to shut down"}
 	all := &cli.BoolFlag{Name: "all", DisableDefaultText: true, Usage: "all machines in the machines root"}
 	say := cmdline.Say("uml-ctl")
 	return []*cli.Command{
 		{Name: "activate", ArgsUsage: "NAME...", Usage: "link each machine into the service directory, so that it is started and supervised",
 			Action: each(func(_ context.Context, m *service.Machine) error { return m.Activate(say) })},
 		{Name: "deactivate", ArgsUsage: "NAME...", Usage: "take the link away, stop the guest, end its supervise, take its network away",
-			Flags: []cli.Flag{patience}, Action: stopping(deactivate)},
+			Flags: []cli.Flag{shutdown}, Action: stopping(deactivate)},
 		{Name: "up", ArgsUsage: "NAME...", Usage: "start it, and again whenever it ends",
 			Action: each(func(_ context.Context, m *service.Machine) error { return m.Up() })},
 		{Name: "once", ArgsUsage: "NAME...", Usage: "start it if it is down, but not again when it ends",
@@ -34,9 +34,9 @@ func orders() []*cli.Command {
 		{Name: "down", ArgsUsage: "NAME...", Usage: "ask the guest to shut down, and do not start it again; do not wait",
 			Action: each(func(ctx context.Context, m *service.Machine) error { return m.Down(ctx) })},
 		{Name: "stop", ArgsUsage: "NAME...", Usage: "shut the guest down and wait; end it if it does not in time; say what was needed",
-			Flags: []cli.Flag{patience, all}, Action: stopping(stop)},
+			Flags: []cli.Flag{shutdown, all}, Action: stopping(stop)},
 		{Name: "restart", ArgsUsage: "NAME...", Usage: "stop, then up",
-			Flags: []cli.Flag{patience}, Action: stopping(restart)},
+			Flags: []cli.Flag{shutdown}, Action: stopping(restart)},
 	}
 }
 
