@@ -256,7 +256,7 @@ func TestCheckUsage(t *testing.T) {
 	if want := "FAIL  (host)  root  only root can look at what a start looks at (try: sudo uml-check)\n"; r.Code != fault.MustMend || r.Out != want {
 		t.Errorf("not root: exit %d, %q, want %q", r.Code, r.Out, want)
 	}
-	for _, args := range [][]string{{"--jsn"}, {"guest", "--json"}} {
+	for _, args := range [][]string{{"--jsn"}, {"--", "--json"}} {
 		r := l.Run(append([]string{"uml-check"}, args...)...)
 		if r.Code != fault.MustMend || r.Out != "" || !strings.HasPrefix(r.Err, "uml-check: fatal: ") {
 			t.Errorf("%q: exit %d, %q, %q", args, r.Code, r.Out, r.Err)

@@ -183,7 +183,8 @@ func portrait(l *lab.Lab, pid int) string {
 	for _, fd := range fds {
 		to, err := os.Readlink(at("fd/" + fd.Name()))
 		flags, _, _ := strings.Cut(text("fdinfo/"+fd.Name()), "mnt_id")
-		fmt.Fprintln(&all, "descriptor", filepath.Base(to), strings.Fields(flags)[3], err)
+		kind, _, _ := strings.Cut(filepath.Base(to), "[") // not a socket's number
+		fmt.Fprintln(&all, "descriptor", kind, strings.Fields(flags)[3], err)
 	}
 	lines := strings.SplitAfter(all.String(), "\n")
 	slices.Sort(lines)

@@ -102,8 +102,8 @@ func TestRace(t *testing.T) {
 	l.Wait("no process of a jail", func() bool { return len(m.kernels(l)) == 0 })
 }
 
-// judgeLooks: each report is whole, and of nothing outside. Lock, discs and swap
-// are all that is inherited.
+// judgeLooks: each report is whole, and of nothing outside. Lock, discs, swap,
+// a terminal and the box are all that is inherited.
 func judgeLooks(t *testing.T, out *outside, look string, n int) {
 	t.Helper()
 	if seen := out.seen(look); len(seen) > 0 {
@@ -114,8 +114,8 @@ func judgeLooks(t *testing.T, out *outside, look string, n int) {
 		if line == "end\n" {
 			whole++
 		}
-		if held, ok := strings.CutPrefix(line, "descriptors "); ok && held != "7\n" {
-			t.Errorf("a start came through with %s descriptors, want 7", strings.TrimSpace(held))
+		if held, ok := strings.CutPrefix(line, "descriptors "); ok && held != "11\n" {
+			t.Errorf("a start came through with %s descriptors, want 11", strings.TrimSpace(held))
 		}
 	}
 	if whole != n {
