@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // The guest's kernel has the same open file as the viewer, and can make it one that
@@ -68,7 +69,7 @@ func openPair(t *testing.T) (master, slave int) {
 	if e != 0 {
 		t.Fatal(e)
 	}
-	if err := raw(int(peer)); err != nil {
+	if _, err := term.MakeRaw(int(peer)); err != nil {
 		t.Fatal(err)
 	}
 	return master, int(peer)

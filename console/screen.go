@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // A screen is our own end: standard input, output and error.
@@ -39,7 +40,7 @@ func (s *screen) raw(watch bool) error {
 		return nil
 	}
 	s.isRaw = true
-	err := raw(0)
+	_, err := term.MakeRaw(0)
 	if t, again := unix.IoctlGetTermios(0, unix.TCGETS); err == nil && again == nil && watch {
 		t.Lflag |= unix.ISIG
 		err = unix.IoctlSetTermios(0, unix.TCSETS, t)

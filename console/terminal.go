@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"uml/fault"
 )
@@ -164,7 +165,8 @@ func (g *Guest) pts(n int, devpts uint64) (*terminal, error) {
 	defer opened.Close()
 	fd, err := unix.FcntlInt(opened.Fd(), unix.F_DUPFD_CLOEXEC, 3)
 	if err == nil {
-		err = errors.Join(unix.SetNonblock(fd, true), raw(fd))
+		_, err = term.MakeRaw(fd)
+		err = errors.Join(unix.SetNonblock(fd, true), err)
 	}
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: f.Path, Err: err}
@@ -204,18 +206,4 @@ func (t *terminal) lock() (bool, error) {
 
 func (t *terminal) resize(w unix.Winsize) {
 	unix.IoctlSetWinsize(t.fd, unix.TIOCSWINSZ, &w) // one that has no size stays without
-}
-
-// raw makes a terminal pass on every byte, as cfmakeraw(3).
-func raw(fd int) error {
-	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-	if err != nil {
-		return err
-	}
-	t.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
-	t.Oflag &^= unix.OPOST
-	t.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
-	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
-	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
-	return unix.IoctlSetTermios(fd, unix.TCSETS, t)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // Terminals are pairs that the kernel inherits both ends of. It reads and writes
@@ -53,23 +54,10 @@ func (j *Jail) openTerminal(i int) error {
 	if err := unix.Fchown(slave, j.Account.UID, j.Account.GID); err != nil {
 		return err
 	}
-	if err := makeRaw(slave); err != nil {
+	// The kernel does so too, but only when the guest opens it, and what was typed
+	// until then would have been echoed.
+	if _, err := term.MakeRaw(slave); err != nil {
 		return err
 	}
 	return inherit([]int{slave, master}, Slave(i))
-}
-
-// makeRaw is cfmakeraw(3): the kernel does so too, but only when the guest opens it,
-// and what was typed until then would have been echoed.
-func makeRaw(fd int) error {
-	t, err := unix.IoctlGetTermios(fd, unix.TCGETS)
-	if err != nil {
-		return err
-	}
-	t.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
-	t.Oflag &^= unix.OPOST
-	t.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN
-	t.Cflag = t.Cflag&^(unix.CSIZE|unix.PARENB) | unix.CS8
-	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
-	return unix.IoctlSetTermios(fd, unix.TCSETS, t)
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 const (
@@ -26,10 +27,7 @@ const (
 )
 
 // Is says whether f is a terminal.
-func Is(f *os.File) bool {
-	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
-	return err == nil
-}
+func Is(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
 // Size is the terminal's, 80 by 24 if it does not say.
 func Size(f *os.File) (columns, lines int) {

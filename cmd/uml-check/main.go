@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"uml/check"
 	"uml/cmdline"
@@ -51,6 +52,5 @@ func run(args []string) int {
 
 // coloured: for a person at a terminal who did not say otherwise (no-color.org).
 func coloured() bool {
-	_, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
-	return err == nil && os.Getenv("NO_COLOR") == ""
+	return term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""
 }

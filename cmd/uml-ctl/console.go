@@ -5,13 +5,13 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
 	"uml/cmdline"
 	"uml/console"
 	"uml/fault"
 	"uml/mconsole"
 	"uml/runscript"
+	"uml/screen"
 )
 
 // consoles are the commands for a guest's terminals.
@@ -54,8 +54,7 @@ func view(c *cli.Context) error {
 	}
 	plain := c.Bool("plain")
 	if !c.IsSet("plain") {
-		_, err := unix.IoctlGetTermios(int(os.Stdout.Fd()), unix.TCGETS)
-		plain = err != nil
+		plain = !screen.Is(os.Stdout)
 	}
 	return console.View(c.Context, console.Options{
 		Channel: channel, Escape: c.String("escape"), Watch: c.Bool("watch"), Plain: plain, Wait: c.Bool("wait"),

@@ -14,6 +14,7 @@ import (
 	"uml/cmdline"
 	"uml/fault"
 	"uml/runscript"
+	"uml/screen"
 	"uml/service"
 )
 
@@ -80,7 +81,7 @@ func stopping(do func(context.Context, *cli.Context, *service.Machine) (service.
 		defer stop()
 		machines, err := open(c)
 		p := service.Progress{Out: os.Stdout}
-		if _, no := unix.IoctlGetTermios(2, unix.TCGETS); no == nil {
+		if screen.Is(os.Stderr) {
 			p.Terminal = os.Stderr
 		}
 		errs := p.Each(machines, func(m *service.Machine) (service.Stopped, error) {
