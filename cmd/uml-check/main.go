@@ -8,11 +8,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
-	"golang.org/x/term"
 
 	"uml/check"
 	"uml/cmdline"
 	"uml/fault"
+	"uml/screen"
 )
 
 func main() { os.Exit(run(os.Args)) }
@@ -52,5 +52,5 @@ func run(args []string) int {
 
 // coloured: for a person at a terminal who did not say otherwise (no-color.org).
 func coloured() bool {
-	return term.IsTerminal(int(os.Stdout.Fd())) && os.Getenv("NO_COLOR") == ""
+	return screen.Is(os.Stdout) && os.Getenv("NO_COLOR") == ""
 }
