@@ -2,14 +2,8 @@ package mconsole
 
 import (
 	"encoding/binary"
-	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 )
 
 func notice(words ...uint32) (b []byte) {
@@ -49,32 +43,4 @@ func FuzzParseNotice(f *testing.F) {
 			t.Errorf("%q became %+v", b, n)
 		}
 	})
-}
-
-// The first that a real kernel says is where its socket is.
-func TestKernelNotifies(t *testing.T) {
-	dir := t.TempDir()
-	at := filepath.Join(dir, "notify")
-	c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: at, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	kernel := exec.Command("linux.uml", "mem=32M", "umid=notifies", "uml_dir="+dir+"/", "mconsole=notify:"+at, "con=null", "ssl=null")
-	kernel.Env = append(os.Environ(), "TMPDIR="+dir)
-	kernel.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := kernel.Start(); err != nil {
-		t.Fatal(err)
-	}
-	defer func() { syscall.Kill(-kernel.Process.Pid, syscall.SIGKILL); kernel.Wait() }() // with its children
-	c.SetReadDeadline(time.Now().Add(patience))
-	b := make([]byte, 1024)
-	n, err := c.Read(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := ParseNotice(b[:n])
-	if want := (Notice{NoticeSocket, dir + "/notifies/mconsole"}); err != nil || got != want {
-		t.Errorf("got %+v, %v, want %+v", got, err, want)
-	}
 }
