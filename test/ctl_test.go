@@ -16,7 +16,7 @@ func TestCtl(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
 	m := l.Machine("guest", lab.Settings{"seccomp": "kill"})
-	refusedBy(t, "uml-ctl", l.Run("uml-ctl", "version", "guest"), 111, "guest/lock: the guest is down, or the file was deleted")
+	refusedBy(t, "uml-ctl", l.Run("uml-ctl", "version", "guest"), 111, "guest: the guest is down: nobody holds ")
 	m.Activate()
 	m.WaitLog("guest up")
 	ask := func(args ...string) string {
