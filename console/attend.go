@@ -105,14 +105,11 @@ func (v *view) join(ctx context.Context, g *Guest) (int, error) {
 			}
 			err = fault.Temporary("%s: somebody has locked the terminal of %s, and nobody serves it (fuser finds who has it open)", g.name, v.Channel)
 		}
-		if err != nil && fault.Code(err) == fault.MustMend {
+		if fault.Code(err) == fault.MustMend {
 			return -1, err
 		}
 		select {
 		case <-ctx.Done():
-			if err == nil {
-				err = fault.Temporary("%s: who views %s already does not answer", g.name, v.Channel)
-			}
 			return -1, err
 		case <-time.After(50 * time.Millisecond):
 		}

@@ -20,7 +20,7 @@ const (
 	reserved    = ".reserved"
 )
 
-func (j *Jail) makeAnnex(root int) error {
+func makeAnnex(root int) error {
 	annex, err := newMount("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, options{
 		"size": "64k", "nr_inodes": strconv.Itoa(annexInodes), "mode": "755",
 	})

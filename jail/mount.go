@@ -78,7 +78,7 @@ func (j *Jail) furnish(root int) error {
 	if err := j.makeTmp(root); err != nil {
 		return err
 	}
-	if err := j.makeAnnex(root); err != nil {
+	if err := makeAnnex(root); err != nil {
 		return err
 	}
 	if err := bindProcMM(root); err != nil {

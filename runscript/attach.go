@@ -108,7 +108,7 @@ func reserve(ctx context.Context, c *mconsole.Client, name string) (*os.File, er
 		if err == nil {
 			return f, nil
 		}
-		if errors.Is(err, unix.EWOULDBLOCK) && pause(ctx, 20*time.Millisecond) != nil {
+		if errors.Is(err, unix.EWOULDBLOCK) && sleep(ctx, 20*time.Millisecond) != nil {
 			err = fault.Temporary("%s: another attach, detach or memory is under way", name)
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {

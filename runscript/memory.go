@@ -185,8 +185,8 @@ func (g *guestMemory) shrink(ctx context.Context, wanted settings.Size) error {
 			return fault.Temporary("%s: gave all but %v and has no more free", g.name, wanted)
 		}
 		if wanted > 0 {
-			if err := pause(ctx, 20*time.Millisecond); err != nil {
-				return err
+			if sleep(ctx, 20*time.Millisecond) != nil {
+				return fault.Temporary("%s: gave all but %v until it was told to stop or the time was over (see --timeout)", g.name, wanted)
 			}
 		}
 		if info, err = g.info(ctx); err != nil {
@@ -198,15 +198,6 @@ func (g *guestMemory) shrink(ctx context.Context, wanted settings.Size) error {
 
 // shrinkPatience is how long a guest may take to free what it holds of files.
 const shrinkPatience = 3 * time.Second
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return fault.Temporary("told to stop")
-	case <-time.After(d):
-		return nil
-	}
-}
 
 func (g *guestMemory) taken(more settings.Size) error {
 	g.note.Taken = max(0, g.note.Taken+more)
