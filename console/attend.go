@@ -10,6 +10,7 @@ import (
 
 	"uml/fault"
 	"uml/mconsole"
+	"uml/packet"
 )
 
 // errLost: who served has gone without a word.
@@ -119,35 +120,28 @@ func (v *view) join(ctx context.Context, g *Guest) (int, error) {
 func (v *view) terminal(ctx context.Context, g *Guest) (*terminal, error) {
 	ctx, cancel := context.WithTimeout(ctx, v.Time)
 	defer cancel()
-	config, err := g.Config(ctx)
-	if refusal := (*mconsole.Refusal)(nil); errors.As(err, &refusal) { // it is booting
-		return nil, fault.Temporary("%w: %w", errUnopened, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return g.terminal(v.Channel, config)
+	return g.take(ctx, v.Channel)
 }
 
 // begin serves the terminal if nobody does; -1 if somebody has its lock.
 func (v *view) begin(g *Guest, t *terminal, socket string) (int, error) {
-	mine, err := t.lock()
-	if !mine || err != nil {
+	locked, err := t.lock()
+	if !locked || err != nil {
 		t.close()
 		return -1, err
 	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	mine, hubs, err := packet.Pair()
 	if err != nil {
 		t.close()
-		return -1, fmt.Errorf("make sockets: %w", err)
+		return -1, err
 	}
-	unix.SetNonblock(pair[1], true)
+	unix.SetNonblock(hubs, true)
 	listener, err := g.serve(socket)
 	if err != nil {
 		v.screen.say(fault.Line(err.Error()) + "; nobody else can view this console meanwhile")
 	}
-	v.serve(newHub(g, t, listener, socket, pair[1]))
-	return pair[0], nil
+	v.serve(newHub(g, t, listener, socket, hubs))
+	return mine, nil
 }
 
 func (v *view) serve(h *hub) {
@@ -215,7 +209,7 @@ func (v *view) served() {
 // sends sends what is typed. A guest that takes nothing holds it up.
 func (v *view) sends(conn int, stop <-chan struct{}) {
 	for {
-		if v.unsent != nil && send(conn, v.unsent, nil, 0) != nil {
+		if v.unsent != nil && packet.Send(conn, v.unsent, nil, 0) != nil {
 			return // whoever serves next gets it
 		}
 		v.unsent = nil
@@ -224,7 +218,7 @@ func (v *view) sends(conn int, stop <-chan struct{}) {
 			return
 		case <-v.resized:
 			if w := v.screen.window(); !v.Watch && w.Row > 0 {
-				send(conn, sizePacket(w), nil, 0) // if it fails, receiving does
+				packet.Send(conn, sizePacket(w), nil, 0) // if it fails, receiving does
 			}
 		case v.unsent = <-v.packets:
 			v.last.Store(time.Now().UnixNano())
@@ -236,13 +230,13 @@ func (v *view) sends(conn int, stop <-chan struct{}) {
 func (v *view) shows(ctx context.Context, conn int, g *Guest) error {
 	b := make([]byte, 1+maxOutput)
 	for {
-		n, fds, err := receive(conn, b, 0)
+		n, fds, err := packet.Receive(conn, b, 0)
 		if err != nil || n == 0 {
-			closeAll(fds)
+			packet.Close(fds)
 			return errLost
 		}
 		if b[0] != hand {
-			closeAll(fds)
+			packet.Close(fds)
 		}
 		switch b[0] {
 		case output:
@@ -266,7 +260,7 @@ func (v *view) shows(ctx context.Context, conn int, g *Guest) error {
 func (v *view) takeOver(ctx context.Context, g *Guest, listening bool, fds []int) error {
 	t, err := v.terminal(ctx, g)
 	if err != nil {
-		closeAll(fds)
+		packet.Close(fds)
 		return err
 	}
 	h, err := g.adopt(t, "console-"+v.Channel, listening, fds)

@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"golang.org/x/term"
+
+	"uml/packet"
 )
 
 // The guest's kernel has the same open file as the viewer, and can make it one that
@@ -19,7 +21,7 @@ func TestLeaveTerminalThatWaits(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	mine, hubs, err := packet.Pair()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,9 +30,9 @@ func TestLeaveTerminalThatWaits(t *testing.T) {
 	for range cap(v.packets) {
 		v.packets <- append([]byte{input}, bytes.Repeat([]byte{'x'}, maxInput)...)
 	}
-	v.serve(newHub(g, &terminal{master, slave}, -1, "", pair[1]))
+	v.serve(newHub(g, &terminal{master, slave}, -1, "", hubs))
 	shown := make(chan error, 1)
-	go func() { shown <- v.show(t.Context(), pair[0], g) }()
+	go func() { shown <- v.show(t.Context(), mine, g) }()
 
 	deadline := time.After(2 * time.Minute)
 	for full := false; !full; {

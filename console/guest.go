@@ -25,6 +25,8 @@ type Guest struct {
 	process  int // pidfd
 	root     *handle.Dir
 	uml      *handle.Dir // the user's, for sockets
+
+	given *given // for one who may not look himself
 }
 
 // Hold takes hold of the guest kernel that is process pid and runs as uid. That
@@ -60,6 +62,7 @@ func (g *Guest) look() (err error) {
 
 // Close lets go of the kernel.
 func (g *Guest) Close() {
+	g.given.close()
 	if g.uml != nil {
 		g.uml.Close()
 	}

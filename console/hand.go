@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
+	"uml/packet"
 )
 
 // handOver makes another viewer the one that serves: it is sent the lock, the
@@ -29,7 +30,7 @@ func (h *hub) handOver() {
 		if h.listener >= 0 {
 			fds, text = append(fds, h.listener), "and the socket"
 		}
-		if send(v.fd, packet(hand, text), fds, unix.MSG_DONTWAIT) == nil {
+		if packet.Send(v.fd, message(hand, text), fds, unix.MSG_DONTWAIT) == nil {
 			h.socket = "" // it is theirs now
 			return
 		}
@@ -75,7 +76,7 @@ func (g *Guest) adopt(t *terminal, socket string, listening bool, fds []int) (*h
 		good = good && isSocket(c, false) && unix.SetNonblock(c, true) == nil
 	}
 	if !good {
-		closeAll(fds)
+		packet.Close(fds)
 		t.close()
 		return nil, fault.Temporary("%s: whoever served this console has handed over something else", g.name)
 	}

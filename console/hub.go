@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"uml/packet"
 )
 
 // A hub is the one that reads the terminal, and serves all viewers: its own
@@ -65,7 +67,7 @@ func (h *hub) run() {
 			if h.over {
 				why = h.guest.name + ": the guest has closed its console"
 			}
-			h.tell(packet(ended, why))
+			h.tell(message(ended, why))
 			h.flush()
 			return
 		}
@@ -150,9 +152,9 @@ func (h *hub) pass(n int) {
 	}
 }
 
-func (h *hub) tell(packet []byte) {
+func (h *hub) tell(b []byte) {
 	for _, v := range h.viewers {
-		v.tell(packet)
+		v.tell(b)
 	}
 }
 
@@ -173,8 +175,8 @@ func (h *hub) attend(v *viewer, ready int16) {
 		return
 	}
 	b := make([]byte, 1+maxInput)
-	n, fds, err := receive(v.fd, b, unix.MSG_DONTWAIT)
-	closeAll(fds)
+	n, fds, err := packet.Receive(v.fd, b, unix.MSG_DONTWAIT)
+	packet.Close(fds)
 	switch {
 	case errors.Is(err, unix.EAGAIN):
 	case err != nil || n == 0:
@@ -221,11 +223,11 @@ func (h *hub) accept() {
 	}
 	v := &viewer{fd: fd}
 	if len(h.viewers) == maxViewers {
-		v.tell(packet(ended, fmt.Sprintf("%s: %d view this console already", h.guest.name, maxViewers)))
+		v.tell(message(ended, fmt.Sprintf("%s: %d view this console already", h.guest.name, maxViewers)))
 		unix.Close(fd)
 		return
 	}
-	v.tell(packet(notice, fmt.Sprintf("%s: joined; so many others view this console: %d", h.guest.name, len(h.viewers))))
+	v.tell(message(notice, fmt.Sprintf("%s: joined; so many others view this console: %d", h.guest.name, len(h.viewers))))
 	h.viewers = append(h.viewers, v)
 }
 

@@ -23,8 +23,8 @@ const (
 	maxInput  = 4 << 10
 )
 
-// packet is a message of text.
-func packet(kind byte, text string) []byte { return append([]byte{kind}, text...) }
+// message is a packet of text.
+func message(kind byte, text string) []byte { return append([]byte{kind}, text...) }
 
 func sizePacket(w unix.Winsize) []byte {
 	b := binary.NativeEndian.AppendUint16([]byte{size}, w.Row)
@@ -37,50 +37,6 @@ func parseSize(b []byte) (w unix.Winsize, ok bool) {
 	}
 	w.Row, w.Col = binary.NativeEndian.Uint16(b[1:]), binary.NativeEndian.Uint16(b[3:])
 	return w, w.Row > 0 && w.Col > 0
-}
-
-// send sends one, with descriptors.
-func send(sock int, packet []byte, fds []int, flags int) error {
-	var rights []byte
-	if len(fds) > 0 {
-		rights = unix.UnixRights(fds...)
-	}
-	for {
-		err := unix.Sendmsg(sock, packet, rights, nil, flags|unix.MSG_NOSIGNAL)
-		if !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
-}
-
-// receive receives one into b; 0 bytes are the end.
-func receive(sock int, b []byte, flags int) (n int, fds []int, err error) {
-	control := make([]byte, unix.CmsgSpace(4*(maxViewers+2)))
-	var controls int
-	for {
-		n, controls, _, _, err = unix.Recvmsg(sock, b, control, flags|unix.MSG_CMSG_CLOEXEC)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil || controls == 0 {
-		return n, nil, err
-	}
-	messages, err := unix.ParseSocketControlMessage(control[:controls])
-	if err != nil {
-		return n, nil, err
-	}
-	for _, m := range messages {
-		some, _ := unix.ParseUnixRights(&m) // another kind of message has none
-		fds = append(fds, some...)
-	}
-	return n, fds, nil
-}
-
-func closeAll(fds []int) {
-	for _, fd := range fds {
-		unix.Close(fd)
-	}
 }
 
 // isSocket says whether it is one for our packets; listening, or joined.

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"uml/fault"
+	"uml/mconsole"
 )
 
 // A terminal is what the guest's console is joined to: of a terminal pair the
@@ -34,6 +36,21 @@ func (t *terminal) close() {
 
 // errUnopened: the kernel makes the terminal when the guest first opens it.
 var errUnopened = errors.New("the guest has not opened it yet")
+
+// take takes the channel's terminal, whatever the kernel calls it.
+func (g *Guest) take(ctx context.Context, channel string) (*terminal, error) {
+	if g.given != nil {
+		return g.given.take(ctx)
+	}
+	config, err := g.Config(ctx)
+	if refusal := (*mconsole.Refusal)(nil); errors.As(err, &refusal) { // it is booting
+		return nil, fault.Temporary("%w: %w", errUnopened, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return g.terminal(channel, config)
+}
 
 // terminal takes what the kernel calls the channel's terminal.
 func (g *Guest) terminal(channel, config string) (*terminal, error) {

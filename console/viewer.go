@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"uml/packet"
 )
 
 // A viewer is, for the hub, the connection to one, and what it has not taken yet.
@@ -30,21 +32,21 @@ func (v *viewer) wants(typed bool) (events int16) {
 
 // tell sends a packet or keeps it for later. A viewer that is far behind the
 // fastest misses output: the others are not to wait for it.
-func (v *viewer) tell(packet []byte) {
-	if len(v.queue) == 0 && v.try(packet) {
+func (v *viewer) tell(b []byte) {
+	if len(v.queue) == 0 && v.try(b) {
 		return
 	}
-	if v.behind+len(packet) > maxBehind && packet[0] == output {
-		v.missed += len(packet) - 1
+	if v.behind+len(b) > maxBehind && b[0] == output {
+		v.missed += len(b) - 1
 		return
 	}
-	v.queue = append(v.queue, slices.Clone(packet))
-	v.behind += len(packet)
+	v.queue = append(v.queue, slices.Clone(b))
+	v.behind += len(b)
 }
 
 // try sends a packet; false if there is no room for it.
-func (v *viewer) try(packet []byte) bool {
-	err := send(v.fd, packet, nil, unix.MSG_DONTWAIT)
+func (v *viewer) try(b []byte) bool {
+	err := packet.Send(v.fd, b, nil, unix.MSG_DONTWAIT)
 	if errors.Is(err, unix.EAGAIN) {
 		return false
 	}
@@ -60,6 +62,6 @@ func (v *viewer) flush() {
 	if len(v.queue) == 0 && v.missed > 0 {
 		text := fmt.Sprintf("%d bytes were not shown: this viewer reads too slowly", v.missed)
 		v.missed = 0
-		v.tell(packet(notice, text))
+		v.tell(message(notice, text))
 	}
 }

@@ -36,6 +36,10 @@ func OpenDir(name string) (*Dir, error) {
 	return &Dir{name, fd}, nil
 }
 
+// Given is a directory that came as a descriptor, which it takes over; name is for
+// messages.
+func Given(name string, fd int) *Dir { return &Dir{name, fd} }
+
 // Fd is the descriptor, for system calls that take one.
 func (d *Dir) Fd() int { return d.fd }
 

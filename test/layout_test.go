@@ -42,6 +42,8 @@ func TestLayout(t *testing.T) {
 		"probe":      own("fault"),
 		"lock":       own("fault", "handle"),
 		"mconsole":   own("fault", "handle"),
+		"packet":     nil,
+		"request":    own("fault", "handle", "mconsole", "packet"),
 		"supervisor": own("fault", "handle"),
 		"program":    own("fault", "handle"),
 		"kernel":     append(own("program"), low...),

@@ -29,11 +29,13 @@ want runit runsv
 want s6 s6-supervise
 want systemd systemd-analyze
 want bsdutils script
+want openssh-server sshd
+want openssh-client ssh
 want zsh zsh
 want bash-completion /usr/share/bash-completion/bash_completion
 test -z "$missing" && exit 0
 
 echo "installing$missing"
-export DEBIAN_FRONTEND=noninteractive
+export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 # and start no service
 apt-get -q update
 apt-get -q -y --no-install-recommends install $missing
