@@ -11,7 +11,6 @@ package handle
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"strconv"
@@ -23,9 +22,21 @@ import (
 
 // A Dir is a directory held open with O_PATH. Its name in messages is Path.
 type Dir struct {
-	Path string
-	fd   int
+	Path   string
+	fd     int
+	real   string // once it was asked
+	own    owner
+	unread bool // by List, and not yet listed
 }
+
+// owner says who can change what is in a directory, once it was asked.
+type owner int
+
+const (
+	unasked owner = iota
+	root          // nobody else
+	others
+)
 
 // OpenDir opens a directory that the administrator named; links are followed.
 func OpenDir(name string) (*Dir, error) {
@@ -33,7 +44,7 @@ func OpenDir(name string) (*Dir, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open directory", Path: name, Err: err}
 	}
-	return &Dir{name, fd}, nil
+	return &Dir{Path: name, fd: fd}, nil
 }
 
 // Given is a directory that came as a descriptor, which it takes over; name is for
@@ -46,20 +57,21 @@ func (d *Dir) Fd() int { return d.fd }
 // Close lets the directory go.
 func (d *Dir) Close() error { return unix.Close(d.fd) }
 
-// Real is the directory's absolute path without links, as the kernel knows it.
-func (d *Dir) Real() (string, error) { return realPath(d.fd, d.Path) }
+// Real is the directory's absolute path without links, as the kernel knew it when
+// this was first asked, of it or of the one that it was opened in: no link leads
+// from there. Only the first time must not be at once with another.
+func (d *Dir) Real() (real string, err error) {
+	if d.real == "" {
+		d.real, err = realPath(d.fd, d.Path)
+	}
+	return d.real, err
+}
 
 // Join is the name of something below d in messages.
 func (d *Dir) Join(name string) string { return path.Join(d.Path, name) }
 
 // Dir opens a directory below d.
-func (d *Dir) Dir(name string) (*Dir, error) {
-	fd, err := openBeneath(d.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW)
-	if err != nil {
-		return nil, &os.PathError{Op: "open directory", Path: d.Join(name), Err: err}
-	}
-	return &Dir{d.Join(name), fd}, nil
-}
+func (d *Dir) Dir(name string) (*Dir, error) { return d.sub(name, unix.O_PATH) }
 
 // Open opens name below d without looking at what it is: a symbolic link, a
 // fifo or a device is returned as itself, to be refused by its Stat.
@@ -69,6 +81,54 @@ func (d *Dir) Open(name string) (*File, error) {
 		return nil, &os.PathError{Op: "open", Path: d.Join(name), Err: err}
 	}
 	return newFile(fd, d.Join(name))
+}
+
+// List opens a directory below d for Entries too, if the calling thread may read it.
+func (d *Dir) List(name string) (*Dir, error) {
+	return d.sub(name, unix.O_RDONLY)
+}
+
+func (d *Dir) sub(name string, how uint64) (*Dir, error) {
+	fd, err := openBeneath(d.fd, name, how|unix.O_DIRECTORY|unix.O_NOFOLLOW)
+	if errors.Is(err, unix.EACCES) && how != unix.O_PATH {
+		return d.sub(name, unix.O_PATH)
+	}
+	if err != nil {
+		return nil, &os.PathError{Op: "open directory", Path: d.Join(name), Err: err}
+	}
+	sub := &Dir{Path: d.Join(name), fd: fd, unread: how != unix.O_PATH}
+	if d.real != "" {
+		sub.real = path.Join(d.real, name)
+	}
+	return sub, nil
+}
+
+// OpenEntry is Open for who will read a regular file. In a directory that is root's
+// alone what was listed as one is opened for reading at once: Read then takes no
+// second open, through /proc, for which the kernel needs longer than for all else of
+// a small file.
+func (d *Dir) OpenEntry(e Entry) (*File, error) {
+	if e.Regular && d.roots() {
+		if fd, err := openBeneath(d.fd, e.Name, reading|unix.O_NOFOLLOW); err == nil {
+			f, err := newFile(fd, d.Join(e.Name))
+			if err == nil {
+				f.readable = true
+			}
+			return f, err
+		}
+	}
+	return d.Open(e.Name) // which says what it is, and Read why it cannot be read
+}
+
+// roots says whether nobody but root can put another file where one is.
+func (d *Dir) roots() bool {
+	if d.own == unasked {
+		d.own = others
+		if st, err := d.Stat(); err == nil && st.Uid == 0 && st.Mode&0o022 == 0 {
+			d.own = root
+		}
+	}
+	return d.own == root
 }
 
 // Stat is what the kernel says of the directory now.
@@ -91,26 +151,12 @@ func (d *Dir) Lstat(name string) (st unix.Stat_t, err error) {
 	return st, nil
 }
 
-// Names lists the directory, unsorted, at most limit names of it.
-func (d *Dir) Names(limit int) ([]string, error) {
-	fd, err := unix.Openat(d.fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "list", Path: d.Path, Err: err}
-	}
-	f := os.NewFile(uintptr(fd), d.Path)
-	defer f.Close()
-	names, err := f.Readdirnames(limit)
-	if err != nil && err != io.EOF {
-		return nil, err
-	}
-	return names, nil
-}
-
 // A File is a file held open with O_PATH, with what the kernel said of it then.
 type File struct {
-	Path string
-	Stat unix.Stat_t
-	fd   int
+	Path     string
+	Stat     unix.Stat_t
+	fd       int
+	readable bool // by OpenText: it is no O_PATH
 }
 
 // Open opens a path that the administrator named and owns; links are followed.
@@ -131,7 +177,7 @@ func newFile(fd int, name string) (*File, error) {
 	return f, nil
 }
 
-// Fd is the O_PATH descriptor.
+// Fd is the O_PATH descriptor (after OpenText perhaps one that reads).
 func (f *File) Fd() int { return f.fd }
 
 // Close lets the file go.
@@ -176,8 +222,11 @@ func (f *File) Reopen(flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), f.Path), nil
 }
 
+// reading: an open that neither waits nor takes a terminal.
+const reading = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
+
 func (f *File) reopen(flags int) (int, error) {
-	fd, err := unix.Open(procfd(f.fd), flags|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(procfd(f.fd), flags|reading|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.EAGAIN) {
 		return -1, fault.Temporary("%s: its owner holds a lease on it (see /proc/locks)", f.Path)
 	}
@@ -193,14 +242,17 @@ func (f *File) reopen(flags int) (int, error) {
 // Read is a regular file's text, at most limit bytes of it, opened as Reopen does.
 // Who reads thousands of small ones saves half of the system calls by it.
 func (f *File) Read(limit int) ([]byte, error) {
-	fd, err := f.reopen(unix.O_RDONLY)
-	if err != nil {
-		return nil, err
+	fd := f.fd
+	if !f.readable {
+		var err error
+		if fd, err = f.reopen(unix.O_RDONLY); err != nil {
+			return nil, err
+		}
+		defer unix.Close(fd)
 	}
-	defer unix.Close(fd)
 	text := make([]byte, min(int64(limit), f.Stat.Size+1))
 	for have := 0; ; {
-		n, err := unix.Read(fd, text[have:])
+		n, err := unix.Pread(fd, text[have:], int64(have))
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}

@@ -18,6 +18,7 @@ import (
 // of ours is resident that could be asked. Nothing depends on it.
 type Note struct {
 	Up      bool      // it became the kernel
+	PID     int       // as which, if that is known
 	Since   time.Time // then, or since when all starts have failed
 	Message string    // of the last that failed
 }
@@ -34,16 +35,16 @@ func Leave(dir *handle.Dir, n Note) error {
 	if before := Read(dir); !n.Up && !before.Up && !before.Since.IsZero() {
 		n.Since = before.Since
 	}
-	what := "failed"
+	what, more := "failed", n.Message[:min(len(n.Message), maxNote)]
 	if n.Up {
-		what = "up"
+		what, more = "up", strconv.Itoa(n.PID)
 	}
 	f, err := reopen(dir, unix.O_WRONLY)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	text := fmt.Sprintf("%s %d %s\n", what, n.Since.Unix(), n.Message[:min(len(n.Message), maxNote)])
+	text := fmt.Sprintf("%s %d %s\n", what, n.Since.Unix(), more)
 	if _, err := f.WriteAt([]byte(text), 0); err != nil {
 		return err
 	}
@@ -69,7 +70,14 @@ func Read(dir *handle.Dir) (n Note) {
 	if err != nil || s < 0 || s > maxTime || what != "up" && what != "failed" {
 		return n
 	}
-	return Note{Up: what == "up", Since: time.Unix(s, 0), Message: fault.Line(message)}
+	if what == "up" {
+		pid, err := strconv.ParseUint(message, 10, 31)
+		if err != nil {
+			pid = 0
+		}
+		return Note{Up: true, PID: int(pid), Since: time.Unix(s, 0)}
+	}
+	return Note{Since: time.Unix(s, 0), Message: fault.Line(message)}
 }
 
 func reopen(dir *handle.Dir, flags int) (*os.File, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -13,16 +14,24 @@ import (
 )
 
 // A Table says which processes took each lock of this host, by the inode of its
-// file, as /proc/locks has it: not whether they live.
-type Table map[uint64][]int
+// file, as /proc/locks has it: not whether they live. It is one look for all
+// machines, and none where none has a lock file: before the kernel prints a line it
+// waits until no processor is in the middle of a lock (fs/locks.c, locks_start:
+// percpu_down_write), which takes 10 ms on a quiet host and holds up whoever locks
+// meanwhile.
+type Table struct {
+	read func() (map[uint64][]int, error)
+}
 
-// ReadTable is one look for all machines.
-func ReadTable() (Table, error) {
+// NewTable is a table that is read when it is needed.
+func NewTable() *Table { return &Table{sync.OnceValues(readTable)} }
+
+func readTable() (map[uint64][]int, error) {
 	locks, err := os.ReadFile("/proc/locks")
 	if err != nil {
 		return nil, err
 	}
-	t := Table{}
+	t := map[uint64][]int{}
 	for line := range bytes.Lines(locks) {
 		pid, inode, ok := flockTaker(append([]byte("lock: "), line...))
 		if ok && pid > 0 {
@@ -34,54 +43,53 @@ func ReadTable() (Table, error) {
 
 // Taker is the process that took the machine's lock and still has it: the guest's
 // kernel, or a start under way; nil if there is none. It looks at that process
-// alone: /proc/locks says which it is, though not whether it lives.
+// alone: what it left in the lock file says which it is, else /proc/locks, though not
+// whether it lives.
 func Taker(dir *handle.Dir) (*Holder, error) {
-	t, err := ReadTable()
-	if err != nil {
-		return nil, fmt.Errorf("look for who holds %s: %w", dir.Join(Name), err)
+	st, err := dir.Lstat(Name)
+	if pid := Read(dir).PID; err == nil && pid > 0 {
+		if h, found, err := holds(pid, &st); err == nil && found && h.Taker == pid {
+			return &h, nil
+		}
 	}
-	return t.Taker(dir, 0)
+	h, _, err := NewTable().Taker(dir, 0)
+	return h, err
 }
 
 // Taker is Taker by the table. A process that is known to live and that the table
 // names is believed to have the lock still, and not looked at: it is likely, that
-// is a supervisor's.
-func (t Table) Taker(dir *handle.Dir, likely int) (*Holder, error) {
-	f, err := dir.Open(Name)
+// is a supervisor's. Where there is none, taken says whether somebody took the lock
+// who may be dead by now and have left it to others.
+func (t *Table) Taker(dir *handle.Dir, likely int) (taker *Holder, taken bool, err error) {
+	st, err := dir.Lstat(Name)
 	if errors.Is(err, unix.ENOENT) {
-		return nil, nil
+		return nil, false, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	defer f.Close()
-	if err := judgeFile(&f.Stat, f.Path); err != nil {
-		return nil, err
+	name := dir.Join(Name)
+	if err := judgeFile(&st, name); err != nil {
+		return nil, false, err
 	}
-	if likely > 0 && slices.Contains(t[f.Stat.Ino], likely) {
-		return &Holder{PID: likely, Taker: likely}, nil
+	all, err := t.read()
+	if err != nil {
+		return nil, false, fmt.Errorf("look for who holds %s: %w", name, err)
 	}
-	for _, pid := range t[f.Stat.Ino] {
-		h, found, err := holds(pid, &f.Stat)
+	pids := all[st.Ino]
+	if likely > 0 && slices.Contains(pids, likely) {
+		return &Holder{PID: likely, Taker: likely}, true, nil
+	}
+	for _, pid := range pids {
+		h, found, err := holds(pid, &st)
 		if err != nil && !gone(err) {
-			return nil, fmt.Errorf("look whether process %d holds %s: %w", pid, f.Path, err)
+			return nil, true, fmt.Errorf("look whether process %d holds %s: %w", pid, name, err)
 		}
 		if found && h.Taker == pid {
-			return &h, nil
+			return &h, true, nil
 		}
 	}
-	return nil, nil
-}
-
-// Taken says whether somebody took the machine's lock, who may be dead by now and
-// have left it to others.
-func (t Table) Taken(dir *handle.Dir) bool {
-	f, err := dir.Open(Name)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	return len(t[f.Stat.Ino]) > 0
+	return nil, len(pids) > 0, nil
 }
 
 // User is the account that a process of a guest runs as; 0 if it is none: root's,

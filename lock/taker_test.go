@@ -3,6 +3,8 @@ package lock
 import (
 	"os"
 	"testing"
+
+	"uml/handle"
 )
 
 func TestTaker(t *testing.T) {
@@ -15,8 +17,17 @@ func TestTaker(t *testing.T) {
 		}
 	}
 	want(0)
-	kernel, _ := hold(t, f.Name(), guest)
+	kernel, child := hold(t, f.Name(), guest)
 	want(kernel)
+	for _, noted := range []int{kernel, child, os.Getpid(), 0, 1<<31 - 1} {
+		if err := Leave(dir, Note{Up: true, PID: noted}); err != nil {
+			t.Fatal(err)
+		}
+		want(kernel)
+	}
+	if err := Leave(dir, Note{Up: true, PID: kernel}); err != nil {
+		t.Fatal(err)
+	}
 	kill(t, kernel) // the lock goes on naming it, and a stray holds it
 	want(0)
 	if err := os.Remove(f.Name()); err != nil {
@@ -29,6 +40,34 @@ func TestTaker(t *testing.T) {
 	if h, err := Taker(dir); err == nil {
 		t.Errorf("a link: got %+v", h)
 	}
+}
+
+// The table is believed of a process that is said to live, else it is looked at.
+func TestTable(t *testing.T) {
+	dir, f := openLock(t)
+	kernel, child := hold(t, f.Name(), guest)
+	want := func(dir *handle.Dir, likely, pid int, left bool) {
+		t.Helper()
+		h, taken, err := NewTable().Taker(dir, likely)
+		if err != nil || (h == nil) != (pid == 0) || h != nil && h.PID != pid || taken != left {
+			t.Errorf("likely %d: got %+v, %v, %v, want process %d, %v", likely, h, taken, err, pid, left)
+		}
+	}
+	for _, likely := range []int{0, child, kernel} {
+		want(dir, likely, kernel, true)
+	}
+	kill(t, kernel) // left to a stray
+	want(dir, 0, 0, true)
+	other, err := handle.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	want(other, 0, 0, false) // no lock file
+	if err := os.WriteFile(other.Join(Name), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want(other, 0, 0, false) // nobody's
 }
 
 func TestUser(t *testing.T) {

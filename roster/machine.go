@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -17,7 +18,7 @@ import (
 // Machine looks at one. Whatever is wrong with it stands in its row; an error is
 // that there is no such machine.
 func (r *Round) Machine(at string) (*Machine, error) {
-	dir, err := handle.OpenDir(at)
+	dir, err := r.open(at)
 	if err != nil {
 		if errors.Is(err, unix.ENOENT) {
 			return nil, fault.Permanent("%s: there is no such machine: %w", at, unix.ENOENT)
@@ -36,6 +37,17 @@ func (r *Round) Machine(at string) (*Machine, error) {
 	m.Activated = r.activated(dir, m.Name)
 	r.state(m, dir, s)
 	return m, nil
+}
+
+// open: from the machines root, whose path the kernel need not walk again for each,
+// nor tell where that leads.
+func (r *Round) open(at string) (*handle.Dir, error) {
+	if parent, name := path.Split(at); r.root != nil && path.Clean(parent) == path.Clean(r.machines) {
+		if dir, err := r.root.Dir(name); err == nil {
+			return dir, nil
+		}
+	}
+	return handle.OpenDir(at) // there is a link in the way, or none
 }
 
 // promise is what the settings say.
@@ -59,7 +71,7 @@ func (r *Round) activated(dir *handle.Dir, name string) bool {
 // discs are those that are there. The jail is the guest's user's: each file is
 // only looked at.
 func (m *Machine) discs(dir *handle.Dir, s *settings.Machine) {
-	jail, err := dir.Dir("jail")
+	jail, err := dir.List("jail")
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			m.fault(err)
@@ -67,11 +79,29 @@ func (m *Machine) discs(dir *handle.Dir, s *settings.Machine) {
 		return
 	}
 	defer jail.Close()
+	there := names(jail)
 	for _, d := range s.Discs {
-		m.disc(jail, fmt.Sprintf("ubd%d", d.N), d.File)
+		if there(d.File) {
+			m.disc(jail, fmt.Sprintf("ubd%d", d.N), d.File)
+		}
 	}
 	if s.Swap > 0 {
 		m.disc(jail, "swap", "swap")
+	}
+}
+
+// names says what may be in a jail. Most of the discs that a machine can have it has
+// not, and to list them takes less than to ask for each: but not where the guest's
+// user has put many names, or lets nobody list them.
+func names(jail *handle.Dir) func(file string) bool {
+	const few = 64
+	all, err := jail.Names(few)
+	if err != nil || len(all) == few {
+		return func(string) bool { return true }
+	}
+	return func(file string) bool {
+		first, _, _ := strings.Cut(file, "/")
+		return slices.Contains(all, first)
 	}
 }
 

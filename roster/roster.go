@@ -12,15 +12,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
+	"uml/handle"
 	"uml/lock"
 	"uml/settings"
 )
@@ -116,35 +117,44 @@ func digits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789"
 
 // A Round is one look at many machines.
 type Round struct {
+	machines string
+	root     *handle.Dir // that, during a look; nil if it cannot be opened
 	service  string
 	accounts settings.Accounts
-	locks    lock.Table
+	locks    *lock.Table
 	census   func() (lock.Census, error) // of all processes, if a machine needs it
 }
 
-// NewRound begins a look. Machines are activated in the directory service.
-func NewRound(service string) (*Round, error) {
-	locks, err := lock.ReadTable()
-	return &Round{service: service, locks: locks, census: sync.OnceValues(lock.TakeCensus)}, err
+// NewRound begins a look. Machines are mostly in the machines root, and activated in
+// the directory service.
+func NewRound(machines, service string) *Round {
+	return &Round{machines: machines, service: service, locks: lock.NewTable(), census: sync.OnceValues(lock.TakeCensus)}
 }
+
+// atOnce is how many machines are looked at together: more than there are
+// processors, so that there is something to do while one waits for a disc, or all
+// that have a lock file for the first of them to bring the table of locks.
+const atOnce = 64
 
 // Look looks at the machines in these directories, at several at a time, in their
 // order. One that is gone is left out if all are asked for.
 func (r *Round) Look(dirs []string, all bool) (machines []*Machine, errs error) {
+	if root, err := handle.OpenDir(r.machines); err == nil {
+		defer root.Close()
+		if _, err := root.Real(); err == nil {
+			r.root = root
+		}
+	}
 	found, faults := make([]*Machine, len(dirs)), make([]error, len(dirs))
 	var wg sync.WaitGroup
-	next := make(chan int)
-	for range min(runtime.GOMAXPROCS(0), len(dirs)) {
+	var next atomic.Int64
+	for range min(atOnce, len(dirs)) {
 		wg.Go(func() {
-			for i := range next {
+			for i := next.Add(1) - 1; i < int64(len(dirs)); i = next.Add(1) - 1 {
 				found[i], faults[i] = r.Machine(dirs[i])
 			}
 		})
 	}
-	for i := range dirs {
-		next <- i
-	}
-	close(next)
 	wg.Wait()
 	for i, m := range found {
 		switch {

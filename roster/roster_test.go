@@ -1,6 +1,8 @@
 package roster
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,15 +78,59 @@ func TestGone(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(root, "there", "settings"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r, err := NewRound(root)
-	if err != nil {
-		t.Fatal(err)
-	}
+	r := NewRound(root, root)
 	dirs := []string{filepath.Join(root, "there"), filepath.Join(root, "gone")}
 	if all, err := r.Look(dirs, true); len(all) != 1 || err != nil {
 		t.Errorf("all: got %d, %v", len(all), err)
 	}
 	if all, err := r.Look(dirs, false); len(all) != 1 || err == nil {
 		t.Errorf("named: got %d, %v", len(all), err)
+	}
+}
+
+// More machines than are looked at together come in the order that was asked for,
+// each with its discs, wherever a link leads to it, and however many names its
+// guest's user has put beside them.
+func TestLook(t *testing.T) {
+	at := t.TempDir()
+	root := filepath.Join(at, "machines")
+	const n = 3 * atOnce
+	var dirs, want []string
+	for i := range n {
+		jail := filepath.Join(root, fmt.Sprint("m", i), "jail")
+		err := errors.Join(os.MkdirAll(filepath.Join(jail, "d"), 0o755), os.Mkdir(filepath.Join(jail, "../settings"), 0o755),
+			os.WriteFile(filepath.Join(jail, "ubd0"), make([]byte, i), 0o644),
+			os.WriteFile(filepath.Join(jail, "d/disc"), make([]byte, 7), 0o644),
+			os.WriteFile(filepath.Join(jail, "../settings/ubd3"), []byte("d/disc"), 0o644))
+		for k := 0; i%50 == 0 && k < 100; k++ {
+			err = errors.Join(err, os.WriteFile(filepath.Join(jail, fmt.Sprint("more", k)), nil, 0o644))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		dirs, want = append(dirs, filepath.Dir(jail)), append(want, fmt.Sprintf("m%d [{ubd0 ubd0 %d} {ubd3 d/disc 7}]", i, i))
+	}
+	if err := os.Symlink(root, filepath.Join(at, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(dirs[1], filepath.Join(root, "linked")); err != nil {
+		t.Fatal(err)
+	}
+	dirs = append(dirs, filepath.Join(at, "link/m2"), filepath.Join(root, "linked"), root+"/m3/")
+	want = append(want, want[2], want[1], want[3])
+	for _, machines := range []string{root, root + "/", filepath.Join(at, "link"), filepath.Join(at, "none")} {
+		all, err := NewRound(machines, at).Look(dirs, false)
+		if err != nil || len(all) != len(want) {
+			t.Fatalf("%s: got %d, %v", machines, len(all), err)
+		}
+		for i, m := range all {
+			var discs []string
+			for _, d := range m.Discs {
+				discs = append(discs, fmt.Sprintf("{%s %s %d}", d.Device, d.File, d.Size))
+			}
+			if got := fmt.Sprint(m.Name, " ", discs); got != want[i] {
+				t.Errorf("%s: got %s, want %s", machines, got, want[i])
+			}
+		}
 	}
 }

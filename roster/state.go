@@ -38,7 +38,7 @@ func (r *Round) state(m *Machine, dir *handle.Dir, s *settings.Machine) {
 		watched.PID = 0
 	}
 	seen := err == nil
-	taker, err := r.locks.Taker(dir, watched.PID)
+	taker, taken, err := r.locks.Taker(dir, watched.PID)
 	if errors.Is(err, fs.ErrPermission) {
 		m.note("%v", err)
 		m.State = Unknown
@@ -58,7 +58,9 @@ func (r *Round) state(m *Machine, dir *handle.Dir, s *settings.Machine) {
 	switch {
 	case p.pid == 0:
 		m.without(watched)
-		r.strays(m, dir, s)
+		if taken {
+			r.strays(m, dir, s)
+		}
 	case p.kernel:
 		m.runs(dir, p, watched, taker)
 	case watched.PID == p.pid || p.start():
@@ -121,7 +123,7 @@ func (m *Machine) starts(dir *handle.Dir, p process) {
 
 // strays: a lock that nobody took who lives, and is held all the same.
 func (r *Round) strays(m *Machine, dir *handle.Dir, s *settings.Machine) {
-	if s == nil || !r.locks.Taken(dir) {
+	if s == nil {
 		return
 	}
 	all, err := r.census()

@@ -249,7 +249,7 @@ func (s *start) elsewhere(undo func() error) error {
 // enter is step 8. It returns only an error.
 func (s *start) enter(last func() error) error {
 	s.before = lock.Read(s.dir)
-	lock.Leave(s.dir, lock.Note{Up: true, Since: time.Now()})
+	lock.Leave(s.dir, lock.Note{Up: true, PID: os.Getpid(), Since: time.Now()})
 	if err := s.enterRoom(); err != nil {
 		return err
 	}

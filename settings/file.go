@@ -23,7 +23,7 @@ func readDir(parent *handle.Dir, name string, set func(name string, lines []stri
 }
 
 func openSettings(parent *handle.Dir, name string) (*handle.Dir, error) {
-	dir, err := parent.Dir(name)
+	dir, err := parent.List(name)
 	if errors.Is(err, unix.ENOENT) {
 		return nil, fault.Permanent("%s: there is no such directory (mkdir it: one file a setting, none at all will do)", parent.Join(name))
 	}
@@ -34,21 +34,21 @@ func openSettings(parent *handle.Dir, name string) (*handle.Dir, error) {
 }
 
 func readFiles(dir *handle.Dir, set func(name string, lines []string) error, known func(string) bool) []error {
-	names, err := dir.Names(maxFiles + 1)
+	entries, err := dir.Entries(maxFiles + 1)
 	if err != nil {
 		return []error{err}
 	}
-	if len(names) > maxFiles {
+	if len(entries) > maxFiles {
 		return []error{fault.Permanent("%s: more than %d files, not a settings directory", dir.Path, maxFiles)}
 	}
-	slices.Sort(names)
+	slices.SortFunc(entries, func(a, b handle.Entry) int { return strings.Compare(a.Name, b.Name) })
 	var faults []error
-	for _, n := range names {
-		if !known(n) {
-			faults = append(faults, fault.Permanent("%s: %s", dir.Join(n), unknown(n)))
+	for _, e := range entries {
+		if !known(e.Name) {
+			faults = append(faults, fault.Permanent("%s: %s", dir.Join(e.Name), unknown(e.Name)))
 			continue
 		}
-		if err := readFile(dir, n, set); err != nil {
+		if err := readFile(dir, e, set); err != nil {
 			faults = append(faults, err)
 		}
 	}
@@ -56,14 +56,14 @@ func readFiles(dir *handle.Dir, set func(name string, lines []string) error, kno
 }
 
 // readFile hands one file's lines to set.
-func readFile(dir *handle.Dir, name string, set func(name string, lines []string) error) error {
-	lines, err := readLines(dir, name)
+func readFile(dir *handle.Dir, e handle.Entry, set func(name string, lines []string) error) error {
+	lines, err := readLines(dir, e)
 	if err != nil {
 		return err
 	}
 	var faults []error
-	for _, e := range fault.Parts(set(name, lines)) {
-		faults = append(faults, fault.Permanent("%s: %w", dir.Join(name), e))
+	for _, err := range fault.Parts(set(e.Name, lines)) {
+		faults = append(faults, fault.Permanent("%s: %w", dir.Join(e.Name), err))
 	}
 	return errors.Join(faults...)
 }
@@ -81,8 +81,8 @@ func unknown(name string) string {
 
 // readLines is a setting's value: its lines without surrounding white space,
 // without empty and comment lines.
-func readLines(dir *handle.Dir, name string) ([]string, error) {
-	f, err := dir.Open(name)
+func readLines(dir *handle.Dir, e handle.Entry) ([]string, error) {
+	f, err := dir.OpenEntry(e)
 	if err != nil {
 		return nil, err
 	}

@@ -108,13 +108,9 @@ func looker(c *cli.Context) (func() ([]*roster.Machine, error), error) {
 				return nil, err
 			}
 		}
-		round, err := roster.NewRound(c.String("service"))
-		if err != nil {
-			return nil, err
-		}
 		gone := len(names) == 0 || again
 		again = true
-		return round.Look(dirs, gone)
+		return roster.NewRound(c.String("machines"), c.String("service")).Look(dirs, gone)
 	}, nil
 }
 
