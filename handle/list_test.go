@@ -2,6 +2,7 @@ package handle
 
 import (
 	"encoding/binary"
+	"errors"
 	"os"
 	"strconv"
 	"strings"
@@ -139,4 +140,24 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Files of /proc say no size, and may be longer than a page.
+func TestReadProc(t *testing.T) {
+	for _, name := range []string{"/proc/self/stat", "/proc/self/cmdline", "/proc/kallsyms"} {
+		want, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ReadProc(name)
+		if err != nil || len(got) != len(want) && name != "/proc/self/stat" {
+			t.Errorf("%s: got %d bytes, %v, want %d", name, len(got), err, len(want))
+		}
+		if cap(got) > 2*len(got)+64 {
+			t.Errorf("%s: keeps %d bytes for %d", name, cap(got), len(got))
+		}
+	}
+	if _, err := ReadProc("/proc/none"); !errors.Is(err, unix.ENOENT) {
+		t.Errorf("got %v", err)
+	}
 }

@@ -41,7 +41,7 @@ func (c Census) add(pid int) error {
 func (c Census) Of(st *unix.Stat_t) []Holder {
 	var all []Holder
 	for _, h := range c[file{st.Dev, st.Ino}] {
-		if status, err := os.ReadFile("/proc/" + strconv.Itoa(h.PID) + "/status"); err == nil {
+		if status, err := handle.ReadProc("/proc/" + strconv.Itoa(h.PID) + "/status"); err == nil {
 			h.UIDs = uids(status)
 			all = append(all, h)
 		}

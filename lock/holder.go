@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
+	"uml/handle"
 )
 
 // A Holder is a process that has a descriptor with a lock on a file.
@@ -92,27 +93,42 @@ func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err,
 // holds looks through one process's descriptors.
 func holds(pid int, file *unix.Stat_t) (h Holder, found bool, err error) {
 	err = eachLocked(pid, func(st *unix.Stat_t, taker int) error {
-		if found || st.Dev != file.Dev || st.Ino != file.Ino {
+		if st.Dev != file.Dev || st.Ino != file.Ino {
 			return nil
 		}
-		status, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
-		h, found = Holder{pid, taker, uids(status)}, err == nil
-		return err
+		status, err := handle.ReadProc("/proc/" + strconv.Itoa(pid) + "/status")
+		if err != nil {
+			return err
+		}
+		h, found = Holder{pid, taker, uids(status)}, true
+		return errEnough
 	})
-	return h, found, err
+	if found {
+		return h, true, nil
+	}
+	return h, false, err
 }
 
-// eachLocked calls do for each of a process's descriptors that has a flock. The
-// lock line's device is the filesystem's, which need not be what stat says (btrfs,
-// overlayfs): so the file itself is asked.
+// errEnough ends eachLocked.
+var errEnough = errors.New("enough")
+
+// eachLocked calls do for each of a process's descriptors that has a flock, until it
+// returns an error other than that one is gone. The lock line's device is the
+// filesystem's, which need not be what stat says (btrfs, overlayfs): so the file
+// itself is asked.
 func eachLocked(pid int, do func(st *unix.Stat_t, taker int) error) error {
 	dir := "/proc/" + strconv.Itoa(pid)
-	fds, err := os.ReadDir(dir + "/fdinfo")
+	infos, err := os.Open(dir + "/fdinfo")
+	if err != nil {
+		return err
+	}
+	defer infos.Close()
+	fds, err := infos.Readdirnames(-1) // in their order: a lock is among the first
 	if err != nil {
 		return err
 	}
 	for _, fd := range fds {
-		if err := ifLocked(dir, fd.Name(), do); err != nil && !gone(err) {
+		if err := ifLocked(dir, fd, do); err != nil && !gone(err) {
 			return err
 		}
 	}
@@ -120,7 +136,7 @@ func eachLocked(pid int, do func(st *unix.Stat_t, taker int) error) error {
 }
 
 func ifLocked(dir, fd string, do func(st *unix.Stat_t, taker int) error) error {
-	info, err := os.ReadFile(path.Join(dir, "fdinfo", fd))
+	info, err := handle.ReadProc(path.Join(dir, "fdinfo", fd))
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
+	"uml/handle"
 )
 
 // Alone makes sure that no process runs as uid in a jail, though the machine's
@@ -93,7 +94,7 @@ const (
 
 func judgeProcess(pid, uid int, ours string) (verdict, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
-	status, err := os.ReadFile(dir + "/status")
+	status, err := handle.ReadProc(dir + "/status")
 	if err != nil || uids(status)[0] != uid {
 		return innocent, err
 	}

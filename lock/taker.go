@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 
@@ -27,7 +26,7 @@ type Table struct {
 func NewTable() *Table { return &Table{sync.OnceValues(readTable)} }
 
 func readTable() (map[uint64][]int, error) {
-	locks, err := os.ReadFile("/proc/locks")
+	locks, err := handle.ReadProc("/proc/locks")
 	if err != nil {
 		return nil, err
 	}

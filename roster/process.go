@@ -3,12 +3,12 @@ package roster
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"uml/handle"
 	"uml/runscript"
 )
 
@@ -23,7 +23,7 @@ type process struct {
 }
 
 func look(pid int) (p process) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	status, err := handle.ReadProc(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return p
 	}
@@ -69,7 +69,7 @@ const hertz = 100
 
 // booted is when the host was.
 var booted = sync.OnceValue(func() time.Time {
-	text, _ := os.ReadFile("/proc/uptime")
+	text, _ := handle.ReadProc("/proc/uptime")
 	first, _, _ := strings.Cut(string(text), " ")
 	up, err := strconv.ParseFloat(first, 64)
 	if err != nil {
@@ -80,7 +80,7 @@ var booted = sync.OnceValue(func() time.Time {
 
 // startedAt is when the process was forked; the zero time if that is not known.
 func startedAt(pid int) (t time.Time) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	text, err := handle.ReadProc(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil || booted().IsZero() {
 		return t
 	}
