@@ -2,8 +2,6 @@ package lock
 
 import (
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -39,7 +37,12 @@ func Leave(dir *handle.Dir, n Note) error {
 	if n.Up {
 		what, more = "up", strconv.Itoa(n.PID)
 	}
-	f, err := reopen(dir, unix.O_WRONLY)
+	at, err := judged(dir)
+	if err != nil {
+		return err
+	}
+	defer at.Close()
+	f, err := at.Reopen(unix.O_WRONLY)
 	if err != nil {
 		return err
 	}
@@ -53,17 +56,16 @@ func Leave(dir *handle.Dir, n Note) error {
 
 // Read is the note; the zero Note if there is none, or only root may read it.
 func Read(dir *handle.Dir) (n Note) {
-	f, err := reopen(dir, unix.O_RDONLY)
+	at, err := judged(dir)
 	if err != nil {
 		return n
 	}
-	defer f.Close()
-	b := make([]byte, 2*maxNote)
-	size, err := f.ReadAt(b, 0)
-	if err != io.EOF {
+	defer at.Close()
+	text, err := at.Read(2 * maxNote)
+	if err != nil || len(text) == 2*maxNote {
 		return n
 	}
-	line, _, _ := strings.Cut(string(b[:size]), "\n")
+	line, _, _ := strings.Cut(string(text), "\n")
 	what, rest, _ := strings.Cut(line, " ")
 	since, message, _ := strings.Cut(rest, " ")
 	s, err := strconv.ParseInt(since, 10, 64)
@@ -80,14 +82,15 @@ func Read(dir *handle.Dir) (n Note) {
 	return Note{Since: time.Unix(s, 0), Message: fault.Line(message)}
 }
 
-func reopen(dir *handle.Dir, flags int) (*os.File, error) {
+// judged is the lock file, if it is root's alone.
+func judged(dir *handle.Dir) (*handle.File, error) {
 	at, err := dir.Open(Name)
 	if err != nil {
 		return nil, err
 	}
-	defer at.Close()
 	if err := judgeFile(&at.Stat, at.Path); err != nil {
+		at.Close()
 		return nil, err
 	}
-	return at.Reopen(flags)
+	return at, nil
 }
