@@ -10,7 +10,6 @@ package supervisor
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -64,15 +63,15 @@ func order(dir *handle.Dir, o Order) error {
 	if err != nil {
 		return err
 	}
-	if fifo == nil {
+	if fifo < 0 {
 		return d.notRunning()
 	}
-	defer fifo.Close()
-	if _, err := unix.Write(int(fifo.Fd()), []byte{o.letter(s)}); err != nil {
+	defer unix.Close(fifo)
+	if _, err := unix.Write(fifo, []byte{o.letter(s)}); err != nil {
 		if errors.Is(err, unix.EAGAIN) {
-			return fault.Temporary("%s: is full of orders that supervise does not read", fifo.Name())
+			return fault.Temporary("%s: is full of orders that supervise does not read", d.join("control"))
 		}
-		return fmt.Errorf("write to %s: %w", fifo.Name(), err)
+		return fmt.Errorf("write to %s: %w", d.join("control"), err)
 	}
 	return nil
 }
@@ -103,31 +102,34 @@ func (d *directory) close() {
 	}
 }
 
-// file opens what is in it, without waiting for the other end of a fifo; nil
-// without an error if it is not there, or that end is not (ENXIO).
-func (d *directory) file(name string, flags int) (*os.File, error) {
+// file opens what is in it, without waiting for the other end of a fifo; -1 without
+// an error if it is not there, or that end is not (ENXIO). Package os would ask each
+// whether it can be waited for, for every machine that is listed.
+func (d *directory) file(name string, flags int) (int, error) {
 	fd, err := unix.Openat(d.fd, name, flags|unix.O_NONBLOCK|unix.O_NOFOLLOW|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENXIO) {
-		return nil, nil
+		return -1, nil
 	}
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: path.Join(d.name, name), Err: err}
+		return -1, &os.PathError{Op: "open", Path: d.join(name), Err: err}
 	}
-	return os.NewFile(uintptr(fd), path.Join(d.name, name)), nil
+	return fd, nil
 }
 
-// control is the fifo for orders; nil if nobody reads it.
-func (d *directory) control() (*os.File, error) {
-	f, err := d.file("control", unix.O_WRONLY)
-	if f == nil || err != nil {
-		return nil, err
+func (d *directory) join(name string) string { return path.Join(d.name, name) }
+
+// control is the fifo for orders; -1 if nobody reads it.
+func (d *directory) control() (int, error) {
+	fd, err := d.file("control", unix.O_WRONLY)
+	if fd < 0 || err != nil {
+		return -1, err
 	}
 	var st unix.Stat_t
-	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
-		f.Close()
-		return nil, fault.Permanent("%s: is no fifo (remove %s while nothing supervises the machine)", f.Name(), d.name)
+	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
+		unix.Close(fd)
+		return -1, fault.Permanent("%s: is no fifo (remove %s while nothing supervises the machine)", d.join("control"), d.name)
 	}
-	return f, nil
+	return fd, nil
 }
 
 // read looks for who reads the fifo first: a status that is read after that is not
@@ -138,18 +140,18 @@ func (d *directory) read() (Status, error) {
 		return Status{}, err
 	}
 	unread := 0
-	if fifo != nil {
-		unread, err = unix.IoctlGetInt(int(fifo.Fd()), unix.TIOCINQ) // FIONREAD
-		fifo.Close()
+	if fifo >= 0 {
+		unread, err = unix.IoctlGetInt(fifo, unix.TIOCINQ) // FIONREAD
+		unix.Close(fifo)
 		if err != nil {
-			return Status{}, fmt.Errorf("orders in %s: %w", fifo.Name(), err)
+			return Status{}, fmt.Errorf("orders in %s: %w", d.join("control"), err)
 		}
 	}
 	s, err := d.status()
 	if err != nil {
 		return Status{}, err
 	}
-	if fifo == nil {
+	if fifo < 0 {
 		return Status{Kind: s.Kind}, nil
 	}
 	s.Supervised, s.Unread = true, unread
@@ -157,18 +159,19 @@ func (d *directory) read() (Status, error) {
 }
 
 func (d *directory) status() (Status, error) {
-	f, err := d.file("status", unix.O_RDONLY)
-	if f == nil || err != nil {
+	fd, err := d.file("status", unix.O_RDONLY)
+	if fd < 0 || err != nil {
 		return Status{}, err // or supervise has only begun
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, 100))
+	defer unix.Close(fd)
+	var text [100]byte
+	n, err := unix.Read(fd, text[:])
 	if err != nil {
-		return Status{}, err
+		return Status{}, &os.PathError{Op: "read", Path: d.join("status"), Err: err}
 	}
-	s, err := Parse(text)
+	s, err := Parse(text[:n])
 	if err != nil {
-		return Status{}, fmt.Errorf("read %s: %w", f.Name(), err)
+		return Status{}, fmt.Errorf("read %s: %w", d.join("status"), err)
 	}
 	return s, nil
 }
