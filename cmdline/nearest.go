@@ -3,7 +3,6 @@ package cmdline
 import (
 	"errors"
 	"os"
-	"path"
 	"slices"
 	"strings"
 
@@ -25,31 +24,12 @@ func Locate(c *cli.Context, name string) (string, error) {
 	if _, err := os.Lstat(dir); !errors.Is(err, unix.ENOENT) {
 		return dir, nil
 	}
-	there, _ := All(machines)
+	there, _ := settings.Machines(machines)
 	near := nearest(name, there)
 	if len(near) == 0 {
 		return "", fault.Permanent("%s: there is no such machine", dir)
 	}
 	return "", fault.Permanent("%s: there is no such machine (did you mean %s?)", dir, strings.Join(near, " or "))
-}
-
-// All are the names of all machines below a machines root, sorted.
-func All(machines string) ([]string, error) {
-	entries, err := os.ReadDir(machines)
-	if errors.Is(err, unix.ENOENT) {
-		return nil, fault.Permanent("%s: there is no such directory", machines)
-	}
-	if err != nil {
-		return nil, fault.Permanent("%w", err)
-	}
-	var names []string
-	for _, e := range entries {
-		st, err := os.Stat(path.Join(machines, e.Name()))
-		if err == nil && st.IsDir() && settings.CheckName(e.Name()) == nil {
-			names = append(names, e.Name())
-		}
-	}
-	return names, nil
 }
 
 // nearest are at most three of the names: those that one or two slips of the

@@ -10,7 +10,6 @@ package roster
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -75,27 +74,14 @@ func (m *Machine) fault(err error) {
 	}
 }
 
-// Dirs are the machines of a machines root, in natural order. What is no directory,
-// or has a name that no machine has, is none.
+// Dirs are the directories of all machines of a machines root, in natural order.
 func Dirs(machines string) (dirs []string, err error) {
-	entries, err := os.ReadDir(machines)
-	if errors.Is(err, unix.ENOENT) {
-		return nil, fault.Permanent("%s: there is no such directory", machines)
-	}
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, e := range entries {
-		if e.IsDir() && settings.CheckName(e.Name()) == nil {
-			names = append(names, e.Name())
-		}
-	}
+	names, err := settings.Machines(machines)
 	slices.SortFunc(names, Natural)
 	for _, name := range names {
 		dirs = append(dirs, filepath.Join(machines, name))
 	}
-	return dirs, nil
+	return dirs, err
 }
 
 // Natural compares names as people count: m2 before m10.

@@ -16,6 +16,7 @@ import (
 	"uml/runscript"
 	"uml/screen"
 	"uml/service"
+	"uml/settings"
 )
 
 // orders are the commands that tell a machine's supervisor what to do.
@@ -103,7 +104,7 @@ func open(c *cli.Context) (machines []*service.Machine, err error) {
 	case c.Bool("all") && len(names) > 0:
 		return nil, fault.Permanent("--all, and a NAME (see --help)")
 	case c.Bool("all"):
-		if names, err = cmdline.All(c.String("machines")); err != nil {
+		if names, err = settings.Machines(c.String("machines")); err != nil {
 			return nil, err
 		}
 	case len(names) == 0:
