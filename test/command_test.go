@@ -45,6 +45,8 @@ func TestCommandLines(t *testing.T) {
 		`(a time has a unit, such as 30s`:    {"uml-ctl", "stop", "guest", "--timeout", "60"},
 		`--timeout: -1s is no time to wait`:  {"uml-ctl", "--timeout=-1s", "stop", "guest"},
 		`/no: there is no such directory`:    {"uml-ctl", "stop", "--all", "--machines", "/no"},
+		`(for its seconds: --watch=5)`:       {"uml-ctl", "list", "--watch", "5"},
+		`--follow, and a TEXT: one of them`:  {"uml-ctl", "log", "guest", "-f", "hello"},
 		`sysrq: "t" is none of`:              {"uml-ctl", "sysrq", "guest", "t"},
 		`halt: takes nothing, not "x"`:       {"uml-ctl", "halt", "guest", "x"},
 		`--timeout: 0s is no time`:           {"uml-ctl", "--timeout", "0", "halt", "guest"},

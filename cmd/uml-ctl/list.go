@@ -62,11 +62,18 @@ func interval(s string) (time.Duration, error) {
 }
 
 func showList(c *cli.Context) error {
+	watch := c.Generic("watch").(*every).Duration
 	look, err := looker(c)
+	if err != nil && watch != 0 {
+		for _, word := range c.Args().Slice() {
+			if _, is := interval(word); is == nil { // and likely no machine
+				return fault.Permanent("%w (for its seconds: --watch=%s)", err, word)
+			}
+		}
+	}
 	if err != nil {
 		return err
 	}
-	watch := c.Generic("watch").(*every).Duration
 	if c.Bool("json") {
 		if watch != 0 {
 			return fault.Permanent("--json and --watch: one of them")

@@ -35,6 +35,11 @@ func showLog(c *cli.Context) error {
 		return err
 	}
 	if len(names) > 1 {
+		for _, flag := range []string{"follow", "lines", "dir"} {
+			if c.IsSet(flag) {
+				return fault.Permanent("--%s, and a TEXT: one of them (see --help)", flag)
+			}
+		}
 		return ask(c)
 	}
 	lines, err := parseLines(c.String("lines"))
