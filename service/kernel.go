@@ -9,17 +9,20 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"uml/fault"
 	"uml/lock"
 	"uml/mconsole"
 	"uml/runscript"
 )
 
-// A kernel is the process of a running guest, held by a pidfd.
+// A kernel is the process of a running guest, held by a pidfd, and by its socket
+// once it was asked something.
 type kernel struct {
-	m   *Machine
-	pid int
-	uid int
-	fd  int
+	m      *Machine
+	pid    int
+	uid    int
+	fd     int
+	client *mconsole.Client
 }
 
 // hold is nil if the process is not the guest's any more.
@@ -36,10 +39,15 @@ func (m *Machine) hold(h *lock.Holder) (*kernel, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return &kernel{m, h.PID, h.User(), fd}, nil
+	return &kernel{m: m, pid: h.PID, uid: h.User(), fd: fd}, nil
 }
 
-func (k *kernel) close() { unix.Close(k.fd) }
+func (k *kernel) close() {
+	if k.client != nil {
+		k.client.Close()
+	}
+	unix.Close(k.fd)
+}
 
 // wait waits until the kernel has ended, or for so long. A process that nobody has
 // waited for counts as ended.
@@ -79,10 +87,46 @@ func (k *kernel) status() unix.WaitStatus {
 	return unix.WaitStatus(info.Exit_code)
 }
 
-func (k *kernel) ask(ctx context.Context, most time.Duration, command string) (string, error) {
+// dial finds the kernel's socket, which one that has only begun has not yet.
+func (k *kernel) dial(ctx context.Context) error {
+	if k.client != nil {
+		return nil
+	}
+	c, err := mconsole.Dial(k.pid, k.uid, k.m.Name)
+	if err != nil {
+		return err
+	}
+	// A number is not given again while its process is there: if ours is still, it is
+	// that which was dialled.
+	ended, err := k.wait(ctx, 0)
+	if ended {
+		err = fault.Temporary("%s: the guest has just ended", k.m.Real)
+	}
+	if err != nil {
+		c.Close()
+		return err
+	}
+	k.client = c
+	return nil
+}
+
+// ask does a call, which is given so long.
+func (k *kernel) ask(ctx context.Context, most time.Duration, call func(*mconsole.Client, context.Context) error) error {
+	if err := k.dial(ctx); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
-	return runscript.Ask(ctx, k.m.Real, command)
+	return call(k.client, ctx)
+}
+
+// proc is a file of the guest's /proc.
+func (k *kernel) proc(ctx context.Context, most time.Duration, file string) (text string, err error) {
+	err = k.ask(ctx, most, func(c *mconsole.Client, ctx context.Context) (err error) {
+		text, err = c.Proc(ctx, file)
+		return err
+	})
+	return text, err
 }
 
 // answers is how long a kernel is given for one.
@@ -93,15 +137,14 @@ const answers = 5 * time.Second
 // pressed, and the error says why.
 func (k *kernel) press(ctx context.Context, most time.Duration) error {
 	most = min(most, answers)
-	text, err := k.ask(ctx, most, "proc sys/kernel/ctrl-alt-del")
+	text, err := k.proc(ctx, most, "sys/kernel/ctrl-alt-del")
 	if err != nil {
 		return err
 	}
 	if strings.TrimSpace(text) != "0" {
 		return errNoInit
 	}
-	_, err = k.ask(ctx, most, "cad")
-	return err
+	return k.ask(ctx, most, (*mconsole.Client).CAD)
 }
 
 var errNoInit = errors.New("the guest's init does not take Ctrl-Alt-Del (yet)")
@@ -111,7 +154,7 @@ func (k *kernel) wake(ctx context.Context) error {
 	if err := k.signal(unix.SIGCONT); err != nil {
 		return err
 	}
-	_, err := k.ask(ctx, answers, "go")
+	err := k.ask(ctx, answers, (*mconsole.Client).Resume)
 	var refused *mconsole.Refusal
 	if errors.As(err, &refused) { // it was not paused
 		return nil
@@ -124,13 +167,17 @@ func (k *kernel) wake(ctx context.Context) error {
 // when it has begun. A disc shows as read-only when nothing more is taken, and a
 // moment before the last of it is written.
 func (k *kernel) settle(ctx context.Context) {
-	for _, letter := range []string{"s", "u"} {
-		if _, err := k.ask(ctx, enough, "sysrq "+letter); err != nil {
+	for _, letter := range []byte("su") {
+		err := k.ask(ctx, enough, func(c *mconsole.Client, ctx context.Context) error {
+			_, err := c.Sysrq(ctx, letter)
+			return err
+		})
+		if err != nil {
 			return
 		}
 	}
 	for until := time.Now().Add(enough); time.Now().Before(until); time.Sleep(lookAgain) {
-		mounts, err := k.ask(ctx, enough, "proc 1/mounts")
+		mounts, err := k.proc(ctx, enough, "1/mounts")
 		if err != nil {
 			return
 		}
