@@ -55,7 +55,8 @@ bench: packages build
 bench-net: packages build
 	go run ./test/benchnet
 
-bench-ctl: packages build
+bench-ctl: build
+	@test/packages.sh uml-utilities uml_mconsole
 	go run ./test/benchctl
 
 packages:

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the demo and the tests need and this host lacks: real parts.
+# Installs what the demo and the tests need and this host lacks: real parts; and what
+# else its arguments say, PACKAGE FILE-OR-COMMAND.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -33,6 +34,7 @@ want openssh-server sshd
 want openssh-client ssh
 want zsh zsh
 want bash-completion /usr/share/bash-completion/bash_completion
+if test $# -gt 0; then want "$1" "$2"; fi
 test -z "$missing" && exit 0
 
 echo "installing$missing"

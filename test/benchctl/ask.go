@@ -22,10 +22,10 @@ func (b *bench) ask() {
 	b.Wait("the plain kernel", func() bool { return b.Run("grep", "-q", "guest up", plain+"/log").Code == 0 })
 	socket := filepath.Join(plain, "plain/mconsole")
 	ours, theirs := []string{"uml-ctl", "version", "guest"}, []string{"uml_mconsole", socket, "version"}
-	both := [][]string{ours, theirs, {"uml-ctl", "--version"}}
+	both := [][]string{ours, theirs, {"uml-ctl", "--version"}, {b.inside(), "nothing"}, {"/bin/true"}}
 	took := b.run(both...)
 	fmt.Println("version of a guest's kernel, wall time: median (least-most)")
-	for i, name := range []string{"uml-ctl", "uml_mconsole", "uml-ctl --version: its start alone"} {
+	for i, name := range []string{"uml-ctl", "uml_mconsole", "uml-ctl --version: its start alone", "a Go program that does nothing", "one of C that does nothing"} {
 		fmt.Printf("  %-34s %s\n", name, spread(took[i]))
 	}
 	fmt.Printf("uml-ctl to uml_mconsole: %.2f\n\n", ratio(median(took[0]), median(took[1])))

@@ -34,6 +34,9 @@ func main() {
 
 // dispatch does not return if this is the program's own run in the lab.
 func dispatch() {
+	if len(os.Args) == 2 && os.Args[1] == "nothing" {
+		os.Exit(0)
+	}
 	if len(os.Args) < 3 {
 		return
 	}
