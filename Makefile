@@ -55,8 +55,7 @@ bench: packages build
 bench-net: packages build
 	go run ./test/benchnet
 
-bench-ctl: build
-	@test/packages.sh uml-utilities uml_mconsole
+bench-ctl: packages build
 	go run ./test/benchctl
 
 packages:

@@ -1,6 +1,5 @@
 #!/bin/sh
-# Installs what the demo and the tests need and this host lacks: real parts; and what
-# else its arguments say, PACKAGE FILE-OR-COMMAND.
+# Installs what the demo and the tests need and this host lacks: real parts.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -9,6 +8,7 @@ want() { # PACKAGE FILE-OR-COMMAND
 	command -v "$2" >/dev/null || missing="$missing $1"
 }
 want user-mode-linux linux.uml
+want uml-utilities uml_mconsole
 want daemontools supervise
 want busybox-static busybox
 want e2fsprogs mkfs.ext4
@@ -34,7 +34,6 @@ want openssh-server sshd
 want openssh-client ssh
 want zsh zsh
 want bash-completion /usr/share/bash-completion/bash_completion
-if test $# -gt 0; then want "$1" "$2"; fi
 test -z "$missing" && exit 0
 
 echo "installing$missing"
