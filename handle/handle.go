@@ -20,7 +20,8 @@ import (
 	"uml/fault"
 )
 
-// A Dir is a directory held open with O_PATH. Its name in messages is Path.
+// A Dir is a directory held open, with O_PATH but by List. Its name in messages is
+// Path.
 type Dir struct {
 	Path   string
 	fd     int
@@ -28,15 +29,6 @@ type Dir struct {
 	own    owner
 	unread bool // by List, and not yet listed
 }
-
-// owner says who can change what is in a directory, once it was asked.
-type owner int
-
-const (
-	unasked owner = iota
-	root          // nobody else
-	others
-)
 
 // OpenDir opens a directory that the administrator named; links are followed.
 func OpenDir(name string) (*Dir, error) {
@@ -49,7 +41,7 @@ func OpenDir(name string) (*Dir, error) {
 
 // Given is a directory that came as a descriptor, which it takes over; name is for
 // messages.
-func Given(name string, fd int) *Dir { return &Dir{name, fd} }
+func Given(name string, fd int) *Dir { return &Dir{Path: name, fd: fd} }
 
 // Fd is the descriptor, for system calls that take one.
 func (d *Dir) Fd() int { return d.fd }
@@ -83,11 +75,7 @@ func (d *Dir) Open(name string) (*File, error) {
 	return newFile(fd, d.Join(name))
 }
 
-// List opens a directory below d for Entries too, if the calling thread may read it.
-func (d *Dir) List(name string) (*Dir, error) {
-	return d.sub(name, unix.O_RDONLY)
-}
-
+// sub opens it with O_PATH, or if it may be read in another way.
 func (d *Dir) sub(name string, how uint64) (*Dir, error) {
 	fd, err := openBeneath(d.fd, name, how|unix.O_DIRECTORY|unix.O_NOFOLLOW)
 	if errors.Is(err, unix.EACCES) && how != unix.O_PATH {
@@ -101,34 +89,6 @@ func (d *Dir) sub(name string, how uint64) (*Dir, error) {
 		sub.real = path.Join(d.real, name)
 	}
 	return sub, nil
-}
-
-// OpenEntry is Open for who will read a regular file. In a directory that is root's
-// alone what was listed as one is opened for reading at once: Read then takes no
-// second open, through /proc, for which the kernel needs longer than for all else of
-// a small file.
-func (d *Dir) OpenEntry(e Entry) (*File, error) {
-	if e.Regular && d.roots() {
-		if fd, err := openBeneath(d.fd, e.Name, reading|unix.O_NOFOLLOW); err == nil {
-			f, err := newFile(fd, d.Join(e.Name))
-			if err == nil {
-				f.readable = true
-			}
-			return f, err
-		}
-	}
-	return d.Open(e.Name) // which says what it is, and Read why it cannot be read
-}
-
-// roots says whether nobody but root can put another file where one is.
-func (d *Dir) roots() bool {
-	if d.own == unasked {
-		d.own = others
-		if st, err := d.Stat(); err == nil && st.Uid == 0 && st.Mode&0o022 == 0 {
-			d.own = root
-		}
-	}
-	return d.own == root
 }
 
 // Stat is what the kernel says of the directory now.
@@ -156,7 +116,7 @@ type File struct {
 	Path     string
 	Stat     unix.Stat_t
 	fd       int
-	readable bool // by OpenText: it is no O_PATH
+	readable bool // by OpenEntry: it is no O_PATH
 }
 
 // Open opens a path that the administrator named and owns; links are followed.
@@ -177,7 +137,7 @@ func newFile(fd int, name string) (*File, error) {
 	return f, nil
 }
 
-// Fd is the O_PATH descriptor (after OpenText perhaps one that reads).
+// Fd is the O_PATH descriptor (by OpenEntry perhaps one that reads).
 func (f *File) Fd() int { return f.fd }
 
 // Close lets the file go.

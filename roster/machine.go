@@ -92,11 +92,16 @@ func (m *Machine) discs(dir *handle.Dir, s *settings.Machine) {
 
 // names says what may be in a jail. Most of the discs that a machine can have it has
 // not, and to list them takes less than to ask for each: but not where the guest's
-// user has put many names, or lets nobody list them.
+// user has put many names, be they gone again (a directory of ext4 keeps its size, and
+// is read whole), or lets nobody list them.
 func names(jail *handle.Dir) func(file string) bool {
-	const few = 64
-	all, err := jail.Names(few)
-	if err != nil || len(all) == few {
+	const few, small = 64, 16 << 10
+	st, err := jail.Stat()
+	var all []string
+	if err == nil && st.Size <= small {
+		all, err = jail.Names(few)
+	}
+	if err != nil || st.Size > small || len(all) == few {
 		return func(string) bool { return true }
 	}
 	return func(file string) bool {
