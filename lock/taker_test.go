@@ -3,6 +3,7 @@ package lock
 import (
 	"os"
 	"testing"
+	"time"
 
 	"uml/handle"
 )
@@ -20,12 +21,12 @@ func TestTaker(t *testing.T) {
 	kernel, child := hold(t, f.Name(), guest)
 	want(kernel)
 	for _, noted := range []int{kernel, child, os.Getpid(), 0, 1<<31 - 1} {
-		if err := Leave(dir, Note{Up: true, PID: noted}); err != nil {
+		if err := Leave(dir, Note{Up: true, PID: noted, Since: time.Unix(1, 0)}); err != nil {
 			t.Fatal(err)
 		}
 		want(kernel)
 	}
-	if err := Leave(dir, Note{Up: true, PID: kernel}); err != nil {
+	if err := Leave(dir, Note{Up: true, PID: kernel, Since: time.Unix(1, 0)}); err != nil {
 		t.Fatal(err)
 	}
 	kill(t, kernel) // the lock goes on naming it, and a stray holds it
