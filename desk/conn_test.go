@@ -1,0 +1,120 @@
+package desk
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+	"uml/packet"
+	"uml/request"
+)
+
+func pair(t *testing.T) (c *conn, asker int) {
+	t.Helper()
+	ours, theirs, err := packet.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.SetNonblock(ours, true); err != nil {
+		t.Fatal(err)
+	}
+	return newConn(ours), theirs
+}
+
+// Who is refused before his request was read hears why.
+func TestRefusedUnread(t *testing.T) {
+	c, asker := pair(t)
+	defer unix.Close(asker)
+	for range 3 {
+		if err := packet.Send(asker, []byte(`{"act":"status"}`), []int{asker}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.reply(request.Failed(fault.Temporary("too many")))
+	c.close()
+	b := make([]byte, 1000)
+	if n, _, err := packet.Receive(asker, b, 0); err != nil || !strings.Contains(string(b[:n]), "too many") {
+		t.Errorf("got %q, %v", b[:n], err)
+	}
+	if err := packet.Send(asker, []byte("x"), nil, 0); !errors.Is(err, unix.EPIPE) {
+		t.Errorf("sent after the end: %v", err)
+	}
+}
+
+func TestReceive(t *testing.T) {
+	for name, c := range map[string]struct {
+		send func(asker int) error
+		want error
+	}{
+		"request":     {func(asker int) error { return packet.Send(asker, []byte("x"), nil, 0) }, nil},
+		"longest":     {func(asker int) error { return packet.Send(asker, make([]byte, request.Max), nil, 0) }, nil},
+		"longer":      {func(asker int) error { return packet.Send(asker, make([]byte, request.Max+1), nil, 0) }, errLong},
+		"longest yet": {func(asker int) error { return packet.Send(asker, make([]byte, 100<<10), nil, 0) }, errLong},
+		"descriptors": {func(asker int) error { return packet.Send(asker, []byte("x"), []int{asker}, 0) }, errRights},
+		"nothing":     {func(int) error { return nil }, errSilent},
+		"empty":       {func(asker int) error { return packet.Send(asker, nil, nil, 0) }, errHungUp},
+		"no more":     {func(asker int) error { return unix.Shutdown(asker, unix.SHUT_WR) }, errHungUp},
+	} {
+		here, asker := pair(t)
+		if err := c.send(asker); err != nil {
+			t.Fatal(err)
+		}
+		here.f.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		if b, err := here.receive(); !errors.Is(err, c.want) || (err == nil) != (b != nil) {
+			t.Errorf("%s: got %d bytes, %v", name, len(b), err)
+		}
+		here.close()
+		unix.Close(asker)
+	}
+}
+
+// An answer waits for nobody.
+func TestReplyUnread(t *testing.T) {
+	c, asker := pair(t)
+	defer unix.Close(asker)
+	defer c.close()
+	var err error
+	for n := 0; err == nil; n++ {
+		if err = c.reply(request.Answer{Step: strings.Repeat("x", 10000)}); n > 10000 {
+			t.Fatal("no end")
+		}
+	}
+	if !errors.Is(err, unix.EAGAIN) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What is waited for ends when the asker hangs up, and when he says more.
+func TestWatched(t *testing.T) {
+	for name, do := range map[string]func(asker int){
+		"hangs up":  func(asker int) { unix.Shutdown(asker, unix.SHUT_RDWR) },
+		"says more": func(asker int) { packet.Send(asker, []byte("x"), nil, 0) },
+	} {
+		c, asker := pair(t)
+		ctx, end := c.watched()
+		do(asker)
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Minute):
+			t.Errorf("%s: goes on", name)
+		}
+		end()
+		c.close()
+		unix.Close(asker)
+	}
+	c, asker := pair(t)
+	ctx, end := c.watched()
+	if ctx.Err() != nil {
+		t.Error("ended by itself")
+	}
+	end()
+	if ctx.Err() == nil {
+		t.Error("goes on after its end")
+	}
+	c.close()
+	unix.Close(asker)
+}
