@@ -60,11 +60,7 @@ func firstLine(name string) string {
 }
 
 func (k *ask) status() (outcome, error) {
-	round, err := roster.NewRound(k.d.service)
-	if err != nil {
-		return outcome{}, err
-	}
-	m, err := round.Machine(k.a.real)
+	m, err := roster.NewRound(k.d.machines, k.d.service).Machine(k.a.real)
 	if err != nil {
 		return outcome{}, err
 	}
