@@ -1,6 +1,10 @@
 package jail
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"uml/seccomp"
+)
 
 // What a guest kernel asks of the host. Each line was seen under a real kernel:
 // Debian's 6.1, 6.12 and 7.2, with both network drivers, discs and COW discs,
@@ -58,27 +62,21 @@ var allowed = []uint32{
 	unix.SYS_SETPGID, unix.SYS_SENDFILE,
 }
 
-const arch = unix.AUDIT_ARCH_X86_64
+const askPersonality = 0xffffffff // to tell, not to set
 
-const (
-	namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC |
-		unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
-	askPersonality = 0xffffffff // to tell, not to set
-)
-
-var checks = []check{
-	{call: unix.SYS_CLONE, arg: 0, without: namespaces},
+var checks = []seccomp.Check{
+	{Call: unix.SYS_CLONE, Arg: 0, Without: seccomp.Namespaces},
 	// Its flags lie in memory, which a filter does not see. Libraries that hear
 	// that there is no such call take clone.
-	{call: unix.SYS_CLONE3, errno: unix.ENOSYS},
+	{Call: unix.SYS_CLONE3, Errno: unix.ENOSYS},
 	// Its own limits. The account's other processes outside of the jail keep theirs.
-	{call: unix.SYS_PRLIMIT64, arg: 0, oneOf: []uint32{0}},
+	{Call: unix.SYS_PRLIMIT64, Arg: 0, OneOf: []uint32{0}},
 	// mconsole, and pairs of sockets. The TAP needs none.
-	{call: unix.SYS_SOCKET, arg: 0, oneOf: []uint32{unix.AF_UNIX}},
-	{call: unix.SYS_PERSONALITY, arg: 0, oneOf: []uint32{askPersonality, addrNoRandomize}},
+	{Call: unix.SYS_SOCKET, Arg: 0, OneOf: []uint32{unix.AF_UNIX}},
+	{Call: unix.SYS_PERSONALITY, Arg: 0, OneOf: []uint32{askPersonality, addrNoRandomize}},
 	// The last is Go's and the C library's, who name their mappings.
-	{call: unix.SYS_PRCTL, arg: 0, oneOf: []uint32{unix.PR_SET_PDEATHSIG, unix.PR_SET_NAME, unix.PR_GET_NAME, unix.PR_SET_NO_NEW_PRIVS, unix.PR_SET_VMA}},
-	{call: unix.SYS_IOCTL, arg: 1, oneOf: []uint32{
+	{Call: unix.SYS_PRCTL, Arg: 0, OneOf: []uint32{unix.PR_SET_PDEATHSIG, unix.PR_SET_NAME, unix.PR_GET_NAME, unix.PR_SET_NO_NEW_PRIVS, unix.PR_SET_VMA}},
+	{Call: unix.SYS_IOCTL, Arg: 1, OneOf: []uint32{
 		// Terminals; above all no TIOCSTI, nor TIOCLINUX.
 		unix.TCGETS, unix.TCSETS, unix.TCSETSW, unix.TCSETSF, unix.TCGETS2, unix.TCSETS2, unix.TCSETSW2, unix.TCSETSF2,
 		unix.TIOCGWINSZ, unix.TIOCSWINSZ, unix.TIOCGPTN, unix.TIOCSPTLCK, unix.TIOCGPTPEER, unix.TIOCSCTTY,

@@ -2,11 +2,11 @@
 
 package jail
 
+import "uml/seccomp"
+
 // Numbers of system calls are an architecture's own, and no user-mode kernel of
 // another was seen yet whose calls could be listed: there is no filter.
-const arch = 0
-
 var (
 	allowed, underSeccomp []uint32
-	checks                []check
+	checks                []seccomp.Check
 )

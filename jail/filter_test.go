@@ -8,6 +8,7 @@ import (
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
+	"uml/seccomp"
 	"uml/settings"
 )
 
@@ -78,14 +79,14 @@ func TestFilter(t *testing.T) {
 		{"x32", unix.SYS_READ | 1<<30, nil, eperm},
 		{"none", 1<<32 - 1, nil, eperm},
 	} {
-		if got := run(arch, c.call, c.arg...); got != c.want {
+		if got := run(seccomp.Arch, c.call, c.arg...); got != c.want {
 			t.Errorf("%s: got %#x, want %#x", c.name, got, c.want)
 		}
 	}
 	if got := run(unix.AUDIT_ARCH_I386, unix.SYS_READ); got != eperm {
 		t.Errorf("int 0x80: got %#x", got)
 	}
-	if got := vm(t, &Jail{OwnFilter: true})(arch, unix.SYS_SECCOMP, 1); got != allow {
+	if got := vm(t, &Jail{OwnFilter: true})(seccomp.Arch, unix.SYS_SECCOMP, 1); got != allow {
 		t.Errorf("seccomp under seccomp: got %#x", got)
 	}
 }
@@ -94,10 +95,10 @@ func TestFilter(t *testing.T) {
 func TestFilterWhole(t *testing.T) {
 	judged := map[uint32]bool{}
 	for _, c := range checks {
-		if judged[c.call] || slices.Contains(allowed, c.call) {
-			t.Errorf("call %d stands twice", c.call)
+		if judged[c.Call] || slices.Contains(allowed, c.Call) {
+			t.Errorf("call %d stands twice", c.Call)
 		}
-		judged[c.call] = true
+		judged[c.Call] = true
 	}
 	for setting, d := range denials {
 		run := vm(t, &Jail{Seccomp: setting})
@@ -106,7 +107,7 @@ func TestFilterWhole(t *testing.T) {
 			if slices.Contains(allowed, call) {
 				want = allow
 			}
-			if got := run(arch, call); !judged[call] && got != want {
+			if got := run(seccomp.Arch, call); !judged[call] && got != want {
 				t.Errorf("%v: call %d: got %#x, want %#x", setting, call, got, want)
 			}
 			if got := run(unix.AUDIT_ARCH_I386, call); got != d.ret {

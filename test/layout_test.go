@@ -47,7 +47,8 @@ func TestLayout(t *testing.T) {
 		"supervisor": own("fault", "handle"),
 		"program":    own("fault", "handle"),
 		"kernel":     append(own("program"), low...),
-		"jail":       low, // never netsetup
+		"seccomp":    nil,
+		"jail":       append(own("seccomp"), low...), // never netsetup
 		"firewall":   low,
 		"guard":      own("fault"),
 		"netsetup":   append(own("firewall", "guard"), low...), // never jail
