@@ -17,7 +17,7 @@ import (
 	"uml/settings"
 )
 
-// Machines and HostSettings are the flags that say where things lie.
+// Machines, HostSettings and Service are the flags that say where things lie.
 var (
 	Machines = &cli.StringFlag{
 		Name: "machines", Value: settings.DefaultMachines, EnvVars: []string{"UML_MACHINES"},
@@ -26,6 +26,10 @@ var (
 	HostSettings = &cli.StringFlag{
 		Name: "host-settings", Value: settings.DefaultHostDir, EnvVars: []string{"UML_HOST_SETTINGS"},
 		Usage: "the host's own settings are in `DIR`", TakesFile: true,
+	}
+	Service = &cli.StringFlag{
+		Name: "service", Value: "/service", EnvVars: []string{"UML_SERVICE"},
+		Usage: "activated machines are linked into `DIR`", TakesFile: true,
 	}
 )
 

@@ -175,8 +175,8 @@ func (g *Guest) pts(n int, devpts uint64) (*terminal, error) {
 	if f.Stat.Dev != devpts || !isPts(&f.Stat) {
 		return nil, fault.Permanent("%s: is no terminal of the jail's", f.Path)
 	}
-	opened, err := f.Reopen(unix.O_RDWR)
-	if err != nil {
+	var opened *os.File // with the rights of the user whose it is: a service may have no more
+	if err := g.asUser(func() (err error) { opened, err = f.Reopen(unix.O_RDWR); return err }); err != nil {
 		return nil, err
 	}
 	defer opened.Close()

@@ -19,6 +19,15 @@ func Follow(to *os.File, name string, n int) error {
 	if err != nil {
 		return err
 	}
+	return follow(to, name, n, w)
+}
+
+// Poll is Follow for a service with many readers: it looks each second, and takes
+// none of the watches that a user has (inotify(7), 128 by default). While it waits
+// for a reader of a file that does not block, or for the log, it holds no thread.
+func Poll(to *os.File, name string, n int) error { return follow(to, name, n, &watcher{-1}) }
+
+func follow(to *os.File, name string, n int, w *watcher) error {
 	defer w.close()
 	t, err := tail(to, name, n)
 	if err != nil {
@@ -165,8 +174,22 @@ func (w *watcher) close() {
 
 // wait waits for a change; done says that nobody reads what is printed any more.
 func (w *watcher) wait(to *os.File) (done bool, err error) {
-	fds := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}, {Fd: int32(to.Fd())}}
-	_, err = unix.Poll(fds, int(time.Second/time.Millisecond))
+	conn, err := to.SyscallConn() // Fd would make it one that blocks
+	if err != nil {
+		return false, err
+	}
+	patience := time.Second
+	if w.fd < 0 {
+		time.Sleep(patience)
+		patience = 0
+	}
+	fds := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}, {}}
+	if wrong := conn.Control(func(fd uintptr) {
+		fds[1].Fd = int32(fd)
+		_, err = unix.Poll(fds, int(patience.Milliseconds()))
+	}); wrong != nil {
+		return false, wrong
+	}
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return false, fmt.Errorf("wait for the log: %w", err)
 	}

@@ -171,7 +171,10 @@ func (c *Client) asUser(do func() error) error {
 // (net.unix.max_dgram_qlen), and the kernel, which waits for nobody, drops the rest
 // of a long answer (net/unix/af_unix.c, unix_dgram_sendmsg). It never waits either.
 func (c *Client) send(sock int, datagram []byte) error {
-	err := unix.Connect(sock, &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d", c.socket.Fd())})
+	// The socket is the user's: a service may have no right of root's to write to it.
+	err := c.asUser(func() error {
+		return unix.Connect(sock, &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d", c.socket.Fd())})
+	})
 	if err == nil {
 		err = unix.Send(sock, datagram, unix.MSG_DONTWAIT)
 	}

@@ -19,20 +19,29 @@ func Ask(ctx context.Context, socket string, r Request, step func(string)) (a *A
 	if err := r.check(); err != nil {
 		return nil, nil, err
 	}
-	b, err := json.Marshal(r)
-	if err != nil {
-		return nil, nil, err
-	}
 	sock, err := dial(socket)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer unix.Close(sock)
+	a, fds, err = Over(ctx, sock, r, step)
+	if err != nil && ctx.Err() == nil {
+		err = fault.Temporary("ask %s: %w", socket, err)
+	}
+	return a, fds, err
+}
+
+// Over is Ask over a connection that there is.
+func Over(ctx context.Context, sock int, r Request, step func(string)) (a *Answer, fds []int, err error) {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return nil, nil, err
+	}
 	defer context.AfterFunc(ctx, func() { unix.Shutdown(sock, unix.SHUT_RDWR) })()
 	if err := packet.Send(sock, b, nil, 0); err != nil {
 		// A service that refuses has answered, and hung up.
 		if !errors.Is(err, unix.EPIPE) {
-			return nil, nil, fault.Temporary("ask %s: %w", socket, err)
+			return nil, nil, err
 		}
 	}
 	buffer := make([]byte, maxAnswer)
@@ -43,10 +52,10 @@ func Ask(ctx context.Context, socket string, r Request, step func(string)) (a *A
 			return nil, nil, context.Cause(ctx)
 		}
 		if err != nil {
-			return nil, nil, fault.Temporary("hear %s: %w", socket, err)
+			return nil, nil, err
 		}
 		if n == 0 {
-			return nil, nil, fault.Temporary("%s: the service has hung up without an answer", socket)
+			return nil, nil, fault.Temporary("the service has hung up without an answer")
 		}
 		a, err := parseAnswer(buffer[:n])
 		if err != nil {

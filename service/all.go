@@ -59,12 +59,12 @@ func (p *Progress) done(name string, s Stopped, err error) {
 	}
 	p.clear()
 	if err == nil {
-		fmt.Fprintln(p.Out, s.line(name))
+		fmt.Fprintln(p.Out, s.Line(name))
 	}
 }
 
-// line is one machine's.
-func (s Stopped) line(name string) string {
+// Line says how a machine's stop went.
+func (s Stopped) Line(name string) string {
 	line := fmt.Sprintf("%s: %v", name, s.Outcome)
 	if s.Outcome >= Clean {
 		line += fmt.Sprintf(" (%.1fs)", s.Took.Seconds())

@@ -36,7 +36,7 @@ func TestLine(t *testing.T) {
 		{Stopped{Outcome: Killed, Took: time.Minute, Why: errors.New("no\x1b[2J answer")}, `web: killed (60.0s): no\x1b[2J answer`},
 		{Stopped{Outcome: Clean, Back: errors.New("permission denied")}, "web: clean (0.0s); its supervisor was not told, and may start it again: permission denied"},
 	} {
-		if got := c.s.line("web"); got != c.want {
+		if got := c.s.Line("web"); got != c.want {
 			t.Errorf("got %s, want %s", got, c.want)
 		}
 	}

@@ -52,13 +52,14 @@ const (
 // start it again, presses Ctrl-Alt-Del, and waits for the guest to end. After
 // timeout the kernel is told to, and then made to.
 func (m *Machine) Stop(ctx context.Context, timeout time.Duration) (s Stopped, err error) {
-	began := time.Now()
-	s, err = m.stop(ctx, began.Add(timeout))
-	s.Took = time.Since(began)
-	return s, err
+	return m.stop(ctx, timeout, m.end)
 }
 
-func (m *Machine) stop(ctx context.Context, until time.Time) (s Stopped, err error) {
+// stop has the guest not started again, and ends it.
+func (m *Machine) stop(ctx context.Context, timeout time.Duration, end func(context.Context, *lock.Holder, time.Time, *Stopped) error) (s Stopped, err error) {
+	began := time.Now()
+	defer func() { s.Took = time.Since(began) }()
+	until := began.Add(timeout)
 	for {
 		var quiet bool
 		quiet, s.Back = m.keepDown()
@@ -70,7 +71,7 @@ func (m *Machine) stop(ctx context.Context, until time.Time) (s Stopped, err err
 		case err != nil:
 			return s, err
 		case k != nil:
-			err = m.end(ctx, k, until, &s)
+			err = end(ctx, k, until, &s)
 		case quiet && by == 0:
 			return s, m.strays()
 		default:

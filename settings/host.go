@@ -32,6 +32,7 @@ type Host struct {
 	RadvdConf   string
 	GuestToHost bool   // guests reach all of the host's own services
 	GuestPorts  []Port // else these alone
+	AccountKeys bool   // accounts change their own authorized_keys
 }
 
 // A Port is one of the host's services.
@@ -74,7 +75,7 @@ func (h *Host) File(setting string) string { return path.Join(h.Dir, setting) }
 
 func knownHost(name string) bool {
 	switch name {
-	case "external", "min-uptime", "stagger", "ping-timeout", "retry-delay", "publish", "radvd-conf", "guest-to-host":
+	case "external", "min-uptime", "stagger", "ping-timeout", "retry-delay", "publish", "radvd-conf", "guest-to-host", "account-keys":
 		return true
 	}
 	return false
@@ -112,6 +113,8 @@ func (h *Host) set(name string, lines []string) (err error) {
 		if v != "proxy" && v != "none" {
 			err = fmt.Errorf("%q is no way to publish (try proxy or none)", v)
 		}
+	case "account-keys":
+		h.AccountKeys, err = parseYes(v)
 	case "radvd-conf":
 		h.RadvdConf = v
 		if !path.IsAbs(v) || strings.ContainsRune(v, 0) {

@@ -22,6 +22,8 @@ func TestReadHost(t *testing.T) {
 	open, some := defaults, defaults
 	open.GuestToHost = true
 	some.GuestPorts = []Port{{"udp", 53}, {"tcp", 53}}
+	keys := defaults
+	keys.AccountKeys = true
 	quiet := defaults
 	quiet.StaggerLow, quiet.StaggerHigh = 0, 0
 	for _, c := range []struct {
@@ -34,6 +36,8 @@ func TestReadHost(t *testing.T) {
 		{"guest-to-host no", hostDir(t, map[string]string{"guest-to-host": "no"}), defaults},
 		{"guest-to-host yes", hostDir(t, map[string]string{"guest-to-host": "yes"}), open},
 		{"guest-to-host some", hostDir(t, map[string]string{"guest-to-host": "udp/53 \n# the same\ntcp/53\n"}), some},
+		{"account-keys yes", hostDir(t, map[string]string{"account-keys": "yes"}), keys},
+		{"account-keys no", hostDir(t, map[string]string{"account-keys": "no"}), defaults},
 		{"stagger 0", hostDir(t, map[string]string{"stagger": "0"}), quiet},
 		{"stagger none", hostDir(t, map[string]string{"stagger": ""}), quiet},
 	} {

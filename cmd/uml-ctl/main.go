@@ -24,15 +24,9 @@ func run(args []string) int {
 		Name:      "uml-ctl",
 		Usage:     "look at guests, start and stop them, and speak with their kernels",
 		UsageText: "uml-ctl [--machines DIR] COMMAND [NAME...] [ARGUMENT...]",
-		Flags:     []cli.Flag{cmdline.Machines, serviceDir, cmdline.HostSettings, timeout},
+		Flags:     []cli.Flag{cmdline.Machines, cmdline.Service, cmdline.HostSettings, timeout},
 		Commands:  slices.Concat(seeing(), orders(), consoles(), devices(), words()),
 	}, args)
 }
 
-var (
-	serviceDir = &cli.StringFlag{
-		Name: "service", Value: "/service", EnvVars: []string{"UML_SERVICE"},
-		Usage: "activated machines are linked into `DIR`", TakesFile: true,
-	}
-	timeout = &cli.DurationFlag{Name: "timeout", Value: 10 * time.Second, Usage: "wait this `TIME` for a kernel's answer"}
-)
+var timeout = &cli.DurationFlag{Name: "timeout", Value: 10 * time.Second, Usage: "wait this `TIME` for a kernel's answer"}

@@ -115,6 +115,26 @@ func (l *Lab) Account(name string) int {
 	return uid
 }
 
+// Login makes the machine's account one to log in to: its home is the machine's
+// directory, and this its shell.
+func (m *Machine) Login(shell string) {
+	m.l.t.Helper()
+	file := filepath.Join(m.l.Dir, "etc/passwd")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		m.l.t.Fatalf("lab: %v", err)
+	}
+	was := fmt.Sprintf("%s:x:%d:%d:", m.Name, m.UID, m.UID)
+	var lines []string
+	for _, line := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
+		if strings.HasPrefix(line, was) {
+			line = was + ":" + m.Dir + ":" + shell
+		}
+		lines = append(lines, line)
+	}
+	m.l.write(file, strings.Join(lines, "\n"))
+}
+
 // Set gives one of the machine's settings a value.
 func (m *Machine) Set(name, value string) {
 	m.l.t.Helper()

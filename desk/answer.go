@@ -1,0 +1,122 @@
+package desk
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"uml/fault"
+	"uml/packet"
+	"uml/request"
+)
+
+// An outcome is what an act came to.
+type outcome struct {
+	answer request.Answer
+	fds    []int         // given to the asker with it, and closed
+	note   string        // for the log: "" is done
+	after  func() string // goes on when the asker has his answer; the note
+}
+
+// An ask is one that is being answered.
+type ask struct {
+	d *Desk
+	c *conn
+	a *account
+	r request.Request
+}
+
+// answer answers one connection.
+func (d *Desk) answer(c *conn, uid int) {
+	began := time.Now()
+	c.f.SetReadDeadline(began.Add(patience))
+	b, err := c.receive()
+	if errors.Is(err, errHungUp) {
+		return
+	}
+	who := fmt.Sprintf("user %d", uid)
+	var r request.Request
+	if err == nil {
+		r, err = request.Parse(b)
+	}
+	if err == nil {
+		err = d.attend(c, uid, r, &who, began)
+	}
+	if err != nil {
+		c.reply(request.Failed(err))
+		d.journal.say(line(who, r, "refused: "+err.Error(), began))
+	}
+}
+
+// attend does what is asked for. An error is that it was not begun.
+func (d *Desk) attend(c *conn, uid int, r request.Request, who *string, began time.Time) error {
+	a, err := d.identify(uid)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	*who = a.name
+	if a.name != a.machine {
+		*who += " (" + a.machine + ")"
+	}
+	o, err := (&ask{d, c, a, r}).act()
+	if err != nil {
+		return err
+	}
+	err = c.reply(o.answer, o.fds...)
+	packet.Close(o.fds)
+	note := o.note
+	if o.after != nil && err == nil {
+		note = o.after()
+	}
+	switch {
+	case err != nil:
+		note = fmt.Sprintf("%s; not answered: %v", note, err)
+	case note == "":
+		note = "done"
+	}
+	d.journal.say(line(*who, r, note, began))
+	return nil
+}
+
+// line is an act's in the log.
+func line(who string, r request.Request, note string, began time.Time) string {
+	s := who + ": " + string(r.Act)
+	for _, word := range []string{r.Key, r.Channel} {
+		if word != "" {
+			s += " " + word
+		}
+	}
+	if r.Act == "" {
+		s = who
+	}
+	s += fmt.Sprintf(": %s (%.1fs", note, time.Since(began).Seconds())
+	if r.From != "" {
+		s += ", from " + r.From
+	}
+	return s + ")"
+}
+
+// act does it.
+func (k *ask) act() (outcome, error) {
+	if err := k.a.still(); err != nil {
+		return outcome{}, err
+	}
+	switch k.r.Act {
+	case request.Login:
+		return k.login()
+	case request.Status:
+		return k.status()
+	case request.Start, request.Stop, request.Restart, request.Kill:
+		return k.order()
+	case request.CAD, request.SysRq:
+		return k.word()
+	case request.Console:
+		return k.console()
+	case request.Log:
+		return k.log()
+	case request.Keys, request.AddKey, request.DropKey:
+		return k.keys()
+	}
+	return outcome{}, fault.Permanent("%s is not known here (is uml-shelld older than uml-shell?)", k.r.Act)
+}

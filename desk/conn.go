@@ -1,0 +1,107 @@
+package desk
+
+import (
+	"context"
+	"errors"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+	"uml/request"
+)
+
+// A conn is one connection. It is read by the runtime's poller, so that one that
+// says nothing takes no thread.
+type conn struct {
+	f   *os.File
+	raw syscall.RawConn
+}
+
+func newConn(fd int) *conn {
+	f := os.NewFile(uintptr(fd), "connection")
+	raw, _ := f.SyscallConn() // fails of a closed file only
+	return &conn{f, raw}
+}
+
+var (
+	errHungUp = errors.New("hung up")
+	errSilent = fault.Temporary("no request came in %v", patience)
+	errLong   = fault.Permanent("a packet of more than %d bytes is no request", request.Max)
+	errRights = fault.Permanent("a request has no descriptors")
+)
+
+// receive receives a packet. Descriptors that come with one are never ours: the
+// kernel closes them, since there is no room for them (unix(7), MSG_CTRUNC).
+func (c *conn) receive() (b []byte, err error) {
+	b = make([]byte, request.Max+1)
+	var n, flags int
+	wrong := c.raw.Read(func(fd uintptr) bool {
+		for {
+			n, _, flags, _, err = unix.Recvmsg(int(fd), b, nil, unix.MSG_DONTWAIT)
+			if !errors.Is(err, unix.EINTR) {
+				return !errors.Is(err, unix.EAGAIN)
+			}
+		}
+	})
+	switch {
+	case errors.Is(wrong, os.ErrDeadlineExceeded):
+		return nil, errSilent
+	case wrong != nil:
+		return nil, wrong
+	case err != nil:
+		return nil, err
+	case flags&unix.MSG_CTRUNC != 0:
+		return nil, errRights
+	case flags&unix.MSG_TRUNC != 0 || n > request.Max:
+		return nil, errLong
+	case n == 0:
+		return nil, errHungUp
+	}
+	return b[:n], nil
+}
+
+// reply waits for nobody: who does not read has no answer.
+func (c *conn) reply(a request.Answer, fds ...int) (err error) {
+	wrong := c.raw.Control(func(fd uintptr) { err = request.Reply(int(fd), a, fds...) })
+	return errors.Join(wrong, err)
+}
+
+// watched is a context that ends when the asker hangs up, or says more than one
+// request. It has to be cancelled.
+func (c *conn) watched() (context.Context, context.CancelFunc) {
+	c.f.SetReadDeadline(time.Time{})
+	ctx, cancel := context.WithCancelCause(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, err := c.receive()
+		if err == nil {
+			err = fault.Permanent("more than one request")
+		}
+		cancel(err)
+	}()
+	return ctx, func() {
+		c.f.SetReadDeadline(time.Unix(1, 0))
+		<-ended
+	}
+}
+
+// close hangs up. What was sent and not read would, at a plain close, take our last
+// answer away from the asker (ECONNRESET, net/unix/af_unix.c): so no more is taken,
+// and what is there is read first.
+func (c *conn) close() {
+	c.raw.Control(func(fd uintptr) {
+		unix.Shutdown(int(fd), unix.SHUT_RD)
+		var b [1]byte
+		for {
+			n, _, _, _, err := unix.Recvmsg(int(fd), b[:], nil, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
+			if err != nil && !errors.Is(err, unix.EINTR) || err == nil && n == 0 {
+				return
+			}
+		}
+	})
+	c.f.Close()
+}
