@@ -119,20 +119,32 @@ func (l *Lab) Account(name string) int {
 // directory, and this its shell.
 func (m *Machine) Login(shell string) {
 	m.l.t.Helper()
-	file := filepath.Join(m.l.Dir, "etc/passwd")
+	m.l.passwd(m.Name, func(fields []string) { fields[5], fields[6] = m.Dir, shell })
+}
+
+// SetHome gives an account another home.
+func (l *Lab) SetHome(name, home string) {
+	l.t.Helper()
+	l.passwd(name, func(fields []string) { fields[5] = home })
+}
+
+// passwd changes an account's line of passwd(5).
+func (l *Lab) passwd(name string, change func(fields []string)) {
+	l.t.Helper()
+	file := filepath.Join(l.Dir, "etc/passwd")
 	text, err := os.ReadFile(file)
 	if err != nil {
-		m.l.t.Fatalf("lab: %v", err)
+		l.t.Fatalf("lab: %v", err)
 	}
-	was := fmt.Sprintf("%s:x:%d:%d:", m.Name, m.UID, m.UID)
-	var lines []string
-	for _, line := range strings.Split(strings.TrimSuffix(string(text), "\n"), "\n") {
-		if strings.HasPrefix(line, was) {
-			line = was + ":" + m.Dir + ":" + shell
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	for i, line := range lines {
+		if fields := strings.Split(line, ":"); fields[0] == name && len(fields) == 7 {
+			change(fields)
+			lines[i] = strings.Join(fields, ":")
+			break // those of the lab come first
 		}
-		lines = append(lines, line)
 	}
-	m.l.write(file, strings.Join(lines, "\n"))
+	l.write(file, strings.Join(lines, "\n"))
 }
 
 // Set gives one of the machine's settings a value.

@@ -47,6 +47,13 @@ func (l *Lab) ShelldPID() int {
 	return 0
 }
 
+// StopShelld kills it.
+func (l *Lab) StopShelld() {
+	l.t.Helper()
+	l.Kill(l.ShelldPID(), unix.SIGKILL)
+	l.Wait("uml-shelld to end", func() bool { return l.ShelldPID() == 0 })
+}
+
 // Ask connects to uml-shelld as a user of the host does, for request.Over.
 func (l *Lab) Ask(uid int) (sock int) {
 	l.t.Helper()
