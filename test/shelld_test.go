@@ -172,11 +172,11 @@ func TestShelldLog(t *testing.T) {
 	l.Must("chown", "-R", "logger", dir)
 	l.Shelld()
 	_, fds := must(t, l, m.UID, request.Request{Act: request.Log, Lines: 2})
-	if text, err := readAll(fds[0]); err != nil || text != "two\nthree\\x07\n" {
+	if text, err := readAll(fds[0]); err != nil || text != "two\nthree\\a\n" {
 		t.Errorf("got %q, %v", text, err)
 	}
 	_, fds = must(t, l, m.UID, request.Request{Act: request.Log, Lines: 1, Follow: true})
-	if text := readTo(t, fds[0], "\n"); text != "three\\x07\n" {
+	if text := readTo(t, fds[0], "\n"); text != "three\\a\n" {
 		t.Errorf("got %q", text)
 	}
 	f, err := os.OpenFile(dir+"/current", os.O_APPEND|os.O_WRONLY, 0)
@@ -392,5 +392,56 @@ func hear(sock int) string {
 			return err.Error()
 		}
 		return string(b[:n])
+	}
+}
+
+// systemd's socket, and its example of supervise.
+func TestShelldStarted(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := l.Machine("bara", nil)
+	m.Login("/bin/false")
+	ask := func(by string) {
+		t.Helper()
+		l.Wait("an answer of "+by, func() bool {
+			return l.Run("test", "-S", request.Socket).Code == 0
+		})
+		if a, _ := must(t, l, m.UID, request.Request{Act: request.Status}); a.Machine.Name != "bara" {
+			t.Errorf("%s: got %+v", by, a.Machine)
+		}
+	}
+	systemd := l.Cmd(t.Context(), l.Dir, "sh", "-c", "mkdir -m 755 /run/uml-shelld; exec systemd-socket-activate -E PATH -E UML_MACHINES -E UML_SERVICE -E UML_HOST_SETTINGS --seqpacket -l "+request.Socket+" "+l.Bin+"/uml-shelld")
+	if err := systemd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	l.Wait("systemd's socket", func() bool { return l.Run("chmod", "666", request.Socket).Code == 0 }) // the tool's is 644
+	ask("systemd")
+	l.StopShelld()
+	systemd.Wait()
+
+	dir := l.Dir + "/uml-shelld"
+	l.Must("sh", "-ec", "mkdir $0; sed s,/usr/local/sbin,"+l.Bin+", "+abs(t, "../examples/uml-shelld/run")+" >$0/run; chmod 755 $0/run", dir)
+	supervise := l.Cmd(t.Context(), l.Dir, "supervise", dir)
+	if err := supervise.Start(); err != nil {
+		t.Fatal(err)
+	}
+	l.Wait("supervise to start it", func() bool { return l.ShelldPID() != 0 })
+	ask("supervise")
+
+	// Where it is started from matters to nobody it serves.
+	for args, want := range map[string]string{
+		"env LISTEN_FDS=2 sh -c 'LISTEN_PID=$$ exec uml-shelld'":                    "it listens at one socket",
+		"env LISTEN_FDS=1 sh -c 'LISTEN_PID=$$ exec uml-shelld' 3</dev/null":        "which was passed",
+		"uml-shelld --socket run/x":                                                 "is no absolute path",
+		"uml-shelld --socket /tmp/uml-lab/x/y":                                      "make the socket's directory",
+		"uml-shelld --group nosuch --socket /run/b/socket":                          "--group",
+		"uml-shelld --machines /nosuch":                                             "no such file",
+		"uml-shelld now":                                                            "it takes no arguments",
+		"touch /run/file; exec uml-shelld --socket /run/file":                       "is there, and no socket",
+		"capsh --drop=cap_sys_admin -- -c 'exec uml-shelld --socket /run/c/socket'": "cannot make namespaces to be confined in",
+	} {
+		if r := l.Run("sh", "-c", args); r.Code != 100 || !strings.Contains(r.Err, want) {
+			t.Errorf("%s: got %d %q", args, r.Code, r.Err)
+		}
 	}
 }

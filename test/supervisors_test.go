@@ -85,15 +85,20 @@ func TestSupervisors(t *testing.T) {
 }
 
 // systemd itself cannot be started here.
-func TestSystemdUnit(t *testing.T) {
+func TestSystemdUnits(t *testing.T) {
 	t.Parallel()
 	l := lab.New(t)
-	text := strings.ReplaceAll(read(t, "../examples/systemd/uml@.service"), "/usr/local/sbin", l.Bin)
-	unit := filepath.Join(t.TempDir(), "uml@.service")
-	if err := os.WriteFile(unit, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
+	verify := []string{"verify", "--man=no"}
+	dir := t.TempDir()
+	for _, name := range []string{"uml@.service", "uml-shelld.socket", "uml-shelld.service"} {
+		text := strings.ReplaceAll(read(t, "../examples/systemd/"+name), "/usr/local/sbin", l.Bin)
+		unit := filepath.Join(dir, name)
+		if err := os.WriteFile(unit, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		verify = append(verify, unit)
 	}
-	if out, err := exec.CommandContext(t.Context(), "systemd-analyze", "verify", "--man=no", unit).CombinedOutput(); err != nil || len(out) > 0 {
+	if out, err := exec.CommandContext(t.Context(), "systemd-analyze", verify...).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
