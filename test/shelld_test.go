@@ -433,7 +433,7 @@ func TestShelldStarted(t *testing.T) {
 		"env LISTEN_FDS=2 sh -c 'LISTEN_PID=$$ exec uml-shelld'":                    "it listens at one socket",
 		"env LISTEN_FDS=1 sh -c 'LISTEN_PID=$$ exec uml-shelld' 3</dev/null":        "which was passed",
 		"uml-shelld --socket run/x":                                                 "is no absolute path",
-		"uml-shelld --socket /tmp/uml-lab/x/y":                                      "make the socket's directory",
+		"uml-shelld --socket /run/x/y/z":                                      "make the socket's directory",
 		"uml-shelld --group nosuch --socket /run/b/socket":                          "--group",
 		"uml-shelld --machines /nosuch":                                             "no such file",
 		"uml-shelld now":                                                            "it takes no arguments",
