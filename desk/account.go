@@ -37,8 +37,12 @@ func (d *Desk) home(uid int) (*account, error) {
 	if err != nil {
 		return nil, fault.Temporary("look up user %d: %w", uid, err)
 	}
-	none := fault.Permanent("account %s has no machine: its home is no directory of a machine below %s", u.Username, d.machines)
-	if !path.IsAbs(u.HomeDir) {
+	none := fault.Permanent("account %s has no machine: its home is no directory of a machine below %s", u.Username, d.named)
+	// By its words first: a home elsewhere may be on a filesystem that answers when it
+	// likes, and is not looked at.
+	at, name := path.Split(u.HomeDir)
+	at = path.Clean(at)
+	if at != d.named && at != d.machines || settings.CheckName(name) != nil {
 		return nil, none
 	}
 	dir, err := handle.OpenDir(u.HomeDir)
@@ -48,7 +52,7 @@ func (d *Desk) home(uid int) (*account, error) {
 	a := &account{name: u.Username, uid: uid, dir: dir}
 	a.real, err = dir.Real()
 	a.machine = path.Base(a.real)
-	if err == nil && (path.Dir(a.real) != d.machines || settings.CheckName(a.machine) != nil) {
+	if err == nil && (path.Dir(a.real) != d.machines || settings.CheckName(a.machine) != nil) { // it was a link, or is deleted
 		err = none
 	}
 	if err == nil {

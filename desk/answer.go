@@ -61,7 +61,7 @@ func (d *Desk) attend(c *conn, uid int, r request.Request, who *string, began ti
 	}
 	o, err := (&ask{d, c, a, r}).act()
 	if err != nil {
-		return err
+		o = outcome{answer: request.Failed(err), note: "failed: " + err.Error()}
 	}
 	err = c.reply(o.answer, o.fds...)
 	packet.Close(o.fds)
@@ -69,11 +69,11 @@ func (d *Desk) attend(c *conn, uid int, r request.Request, who *string, began ti
 	if o.after != nil && err == nil {
 		note = o.after()
 	}
-	switch {
-	case err != nil:
-		note = fmt.Sprintf("%s; not answered: %v", note, err)
-	case note == "":
+	if note == "" {
 		note = "done"
+	}
+	if err != nil {
+		note += fmt.Sprintf("; not heard: %v", err)
 	}
 	d.journal.say(line(*who, r, note, began))
 	return nil

@@ -39,6 +39,7 @@ type Options struct {
 // A Desk answers requests.
 type Desk struct {
 	machines string // without links
+	named    string // as it was named
 	service  string
 	keys     bool // accounts change their own
 	journal  *journal
@@ -86,6 +87,10 @@ func newDesk(o Options) (*Desk, error) {
 	if err := handle.Rooted(machines); err != nil {
 		return nil, err
 	}
+	named, err := filepath.Abs(o.Machines)
+	if err != nil {
+		return nil, err
+	}
 	service, err := filepath.Abs(o.Service)
 	if err != nil {
 		return nil, err
@@ -94,7 +99,7 @@ func newDesk(o Options) (*Desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Desk{machines: machines, service: service, keys: host.AccountKeys}, nil
+	return &Desk{machines: machines, named: named, service: service, keys: host.AccountKeys}, nil
 }
 
 func resolved(name string) (string, error) {

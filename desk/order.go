@@ -17,7 +17,8 @@ const (
 	// shutdown is how long a guest has to end by itself.
 	shutdown = time.Minute
 	// tell is how often is told that it takes its time.
-	tell = 5 * time.Second
+	tell    = 5 * time.Second
+	started = "its supervisor was told to start it"
 	// answers is how long a guest's kernel has for one.
 	answers = 10 * time.Second
 )
@@ -43,7 +44,7 @@ func (k *ask) order() (outcome, error) {
 	if err := k.a.still(); err != nil { // it was opened by its path
 		return outcome{}, err
 	}
-	text := "started"
+	text := started
 	if act != request.Start {
 		s, err := k.stop(m)
 		if err != nil {
@@ -51,12 +52,16 @@ func (k *ask) order() (outcome, error) {
 		}
 		text = s.Line(m.Name)
 	}
+	note := strings.TrimPrefix(text, m.Name+": ")
+	if act == request.Restart {
+		text += "; " + started
+	}
 	if act == request.Start || act == request.Restart {
 		if err := m.Up(); err != nil {
 			return outcome{}, err
 		}
 	}
-	return outcome{answer: request.Answer{Text: text}, note: text}, nil
+	return outcome{answer: request.Answer{Text: text}, note: note}, nil
 }
 
 func (k *ask) stop(m *service.Machine) (service.Stopped, error) {

@@ -104,7 +104,6 @@ func TestShelldRefuses(t *testing.T) {
 	linked := l.MachineIn(l.Dir+"/elsewhere", "linked", nil)
 	l.Must("ln", "-s", linked.Dir, l.Machines+"/linked")
 	l.Must("mkdir", l.Machines+"/no name")
-	l.Must("ln", "-s", alice.Dir, l.Dir+"/alias")
 	homes, names := map[string]int{}, map[int]string{bob.UID: "bob", outside.UID: "outside"}
 	for name, home := range map[string]string{
 		"thief": alice.Dir, "inner": alice.Jail, "above": l.Machines, "root2": "/", "unnamed": l.Machines + "/no name",
@@ -114,8 +113,10 @@ func TestShelldRefuses(t *testing.T) {
 		names[homes[name]] = name
 		l.SetHome(name, home)
 	}
-	l.Shelld()
-	none := "account %s has no machine: its home is no directory of a machine below " + l.Machines
+	l.Must("ln", "-s", l.Machines, l.Dir+"/alias")
+	l.SetHome("alice", l.Dir+"/alias/alice")
+	l.Shelld("--machines", l.Dir+"/alias")
+	none := "account %s has no machine: its home is no directory of a machine below " + l.Dir + "/alias"
 	for _, c := range []struct {
 		uid  int
 		want string
@@ -149,8 +150,6 @@ func TestShelldRefuses(t *testing.T) {
 	if a, _, _ := asked(t, l, alice.UID, request.Request{Act: request.Kill}); a.Fault != "account alice has no machine: alice is another account's" {
 		t.Errorf("replaced: got %+v", a)
 	}
-	// And a home that is a link leads to where it leads.
-	l.SetHome("alice", l.Dir+"/alias")
 	l.Must("sh", "-ec", "cd "+l.Machines+"; mv alice bob; mv was alice")
 	must(t, l, alice.UID, request.Request{Act: request.Status})
 }
@@ -433,7 +432,7 @@ func TestShelldStarted(t *testing.T) {
 		"env LISTEN_FDS=2 sh -c 'LISTEN_PID=$$ exec uml-shelld'":                    "it listens at one socket",
 		"env LISTEN_FDS=1 sh -c 'LISTEN_PID=$$ exec uml-shelld' 3</dev/null":        "which was passed",
 		"uml-shelld --socket run/x":                                                 "is no absolute path",
-		"uml-shelld --socket /run/x/y/z":                                      "make the socket's directory",
+		"uml-shelld --socket /run/x/y/z":                                            "make the socket's directory",
 		"uml-shelld --group nosuch --socket /run/b/socket":                          "--group",
 		"uml-shelld --machines /nosuch":                                             "no such file",
 		"uml-shelld now":                                                            "it takes no arguments",
