@@ -53,4 +53,4 @@ _uml() {
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
-complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail
+complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld

@@ -26,7 +26,7 @@ func Ask(ctx context.Context, socket string, r Request, step func(string)) (a *A
 	defer unix.Close(sock)
 	a, fds, err = Over(ctx, sock, r, step)
 	if err != nil && ctx.Err() == nil {
-		err = fault.Temporary("ask %s: %w", socket, err)
+		err = fmt.Errorf("ask %s: %w", socket, err)
 	}
 	return a, fds, err
 }

@@ -427,7 +427,13 @@ func TestShelldStarted(t *testing.T) {
 	l.Wait("supervise to start it", func() bool { return l.ShelldPID() != 0 })
 	ask("supervise")
 
-	// Where it is started from matters to nobody it serves.
+	// In a container.
+	if r := l.Run("timeout", "3", "capsh", "--drop=cap_sys_admin", "--", "-c", "exec uml-shelld --open --socket /run/d/socket"); r.Code != 124 ||
+		!strings.Contains(r.Err, "warning: cannot make namespaces") || !strings.Contains(r.Err, "listens at /run/d/socket") {
+		t.Errorf("--open: %+v", r)
+	}
+
+	// What it cannot use it says, and ends.
 	for args, want := range map[string]string{
 		"env LISTEN_FDS=2 sh -c 'LISTEN_PID=$$ exec uml-shelld'":                    "it listens at one socket",
 		"env LISTEN_FDS=1 sh -c 'LISTEN_PID=$$ exec uml-shelld' 3</dev/null":        "which was passed",
