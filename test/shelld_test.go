@@ -61,8 +61,43 @@ func TestShelld(t *testing.T) {
 	if a, _ := must(t, l, m.UID, request.Request{Act: request.Status}); a.Machine.State != "down" {
 		t.Errorf("status: %+v", a.Machine)
 	}
+
+	// A console that is waited for, until the asker hangs up, or it is there.
+	if a, _, _ := asked(t, l, m.UID, request.Request{Act: request.Console}); a.Code != 111 || !strings.Contains(a.Fault, "the guest is down") {
+		t.Errorf("console of a guest that is down: %+v", a)
+	}
+	gone, stays := l.Ask(m.UID), l.Ask(m.UID)
+	for _, sock := range []int{gone, stays} {
+		if err := packet.Send(sock, []byte(`{"act":"console","wait":true}`), nil, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unix.Close(gone)
+	l.Wait("the end of who hung up", func() bool { return strings.Contains(l.ShelldLog(), "bara: console: failed: hung up") })
 	must(t, l, m.UID, request.Request{Act: request.Start})
+	if _, fds, err := packet.Receive(stays, make([]byte, 1<<16), 0); err != nil || len(fds) != 4 {
+		t.Errorf("a console that was waited for: %d descriptors, %v", len(fds), err)
+	} else {
+		packet.Close(fds)
+	}
+	unix.Close(stays)
 	pid := m.WaitUp(0)
+
+	// A stop goes on though who asked for it hung up; another is told of it.
+	sock := l.Ask(m.UID)
+	if err := packet.Send(sock, []byte(`{"act":"stop"}`), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if got := hear(sock); !strings.Contains(got, `"step":"asked to shut down`) {
+		t.Errorf("stop: got %q", got)
+	}
+	unix.Close(sock)
+	if a, _, _ := asked(t, l, m.UID, request.Request{Act: request.Kill}); a.Code != 111 || a.Fault != "a stop is under way already (wait for its end)" {
+		t.Errorf("two at once: %+v", a)
+	}
+	l.Wait("the stop's end", func() bool { return strings.Count(l.ShelldLog(), "bara: stop: clean (") == 2 })
+	must(t, l, m.UID, request.Request{Act: request.Start})
+	pid = m.WaitUp(pid)
 	if a, _ := must(t, l, m.UID, request.Request{Act: request.Restart}); !strings.Contains(a.Text, "clean") {
 		t.Errorf("restart: %+v", a)
 	}
@@ -83,7 +118,6 @@ func TestShelld(t *testing.T) {
 	if a, _, _ := asked(t, l, m.UID, request.Request{Act: request.Start}); a.Code != 111 || !strings.HasSuffix(a.Fault, ": Moving house.") {
 		t.Errorf("start: %+v", a)
 	}
-	t.Log(l.ShelldLog())
 }
 
 // Whose machine it is: nobody's but the account's whose home is its directory and
@@ -384,14 +418,12 @@ func TestShelldHostile(t *testing.T) {
 // hear is an answer as it comes.
 func hear(sock int) string {
 	b := make([]byte, 1<<16)
-	for {
-		n, fds, err := packet.Receive(sock, b, 0)
-		packet.Close(fds)
-		if err != nil {
-			return err.Error()
-		}
-		return string(b[:n])
+	n, fds, err := packet.Receive(sock, b, 0)
+	packet.Close(fds)
+	if err != nil {
+		return err.Error()
 	}
+	return string(b[:n])
 }
 
 // systemd's socket, and its example of supervise.

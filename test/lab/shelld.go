@@ -41,10 +41,11 @@ func (l *Lab) ShelldLog() string {
 // ShelldPID is uml-shelld's process on the host; 0 if it does not run.
 func (l *Lab) ShelldPID() int {
 	l.t.Helper()
-	for _, pid := range l.Processes(func(s Status) bool { return s["Name"] == "uml-shelld" && s.Int("Uid") == 0 }) {
-		return pid
+	pids := l.Processes(func(s Status) bool { return s["Name"] == "uml-shelld" && s.Int("Uid") == 0 })
+	if len(pids) == 0 {
+		return 0
 	}
-	return 0
+	return pids[0]
 }
 
 // StopShelld kills it.
