@@ -76,6 +76,9 @@ func (d *Desk) attend(c *conn, uid int, r request.Request, who *string, began ti
 		note += fmt.Sprintf("; not heard: %v", err)
 	}
 	d.journal.say(line(*who, r, note, began))
+	if len(o.fds) > 0 && err == nil {
+		c.hungUp()
+	}
 	return nil
 }
 

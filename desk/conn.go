@@ -89,6 +89,30 @@ func (c *conn) watched() (context.Context, context.CancelFunc) {
 	}
 }
 
+// hungUp waits until the asker has hung up. Descriptors that were sent and that he
+// does not receive are root's until then, and root without CAP_SYS_RESOURCE may have
+// so many and no more (ETOOMANYREFS, net/core/scm.c): so each account has no more of
+// them than connections.
+func (c *conn) hungUp() {
+	c.f.SetReadDeadline(time.Time{})
+	c.raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		for {
+			now := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+			unix.Poll(now, 0)
+			if now[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0 {
+				return true
+			}
+			if now[0].Revents&unix.POLLRDHUP != 0 { // he says no more, and may still hear
+				return false
+			}
+			if _, _, _, _, err := unix.Recvmsg(int(fd), b[:], nil, unix.MSG_DONTWAIT); errors.Is(err, unix.EAGAIN) {
+				return false
+			}
+		}
+	})
+}
+
 // close hangs up. What was sent and not read would, at a plain close, take our last
 // answer away from the asker (ECONNRESET, net/unix/af_unix.c): so no more is taken,
 // and what is there is read first.

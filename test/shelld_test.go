@@ -242,6 +242,44 @@ func readTo(t *testing.T, fd int, end string) (text string) {
 	return text
 }
 
+// Descriptors that nobody receives stay the account's own trouble.
+func TestShelldUnheard(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := l.Machine("bara", nil)
+	m.Login("/bin/false")
+	l.Must("sh", "-ec", "mkdir -p $0/log/main; echo line >$0/log/main/current", m.Dir)
+	l.Shelld()
+	var all []int
+	defer func() { packet.Close(all) }()
+	for i := range 8 {
+		sock := l.Ask(m.UID)
+		all = append(all, sock)
+		if err := packet.Send(sock, []byte(`{"act":"log","lines":1}`), nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		switch i % 3 { // to be let go
+		case 1:
+			unix.Shutdown(sock, unix.SHUT_WR)
+		case 2:
+			packet.Send(sock, nil, nil, 0)
+			packet.Send(sock, []byte("more"), nil, 0)
+		}
+	}
+	l.Wait("eight logs", func() bool { return strings.Count(l.ShelldLog(), "bara: log: done") == 8 })
+	if a, _, _ := asked(t, l, m.UID, request.Request{Act: request.Status}); !strings.Contains(a.Fault, "too many connections of this account, 8") {
+		t.Errorf("got %+v", a)
+	}
+	for _, sock := range all {
+		unix.Close(sock)
+	}
+	all = nil
+	l.Wait("them to be let go", func() bool {
+		a, _, _ := asked(t, l, m.UID, request.Request{Act: request.Status})
+		return a.Code == 0
+	})
+}
+
 func readAll(fd int) (text string, err error) {
 	b := make([]byte, 4096)
 	for {
