@@ -29,7 +29,7 @@ func (v *view) attend(ctx context.Context) error {
 		if err == nil {
 			said = false
 			err = v.show(ctx, conn, g)
-			g.Close()
+			v.letGo(conn, g)
 		}
 		switch {
 		case errors.Is(err, errOver) && !v.Wait:
@@ -66,7 +66,7 @@ func (v *view) find(ctx context.Context) (conn int, g *Guest, err error) {
 	ctx, cancel := context.WithTimeout(ctx, v.Time)
 	defer cancel()
 	v.start(func() {
-		g, err := v.Find()
+		g, err := v.Find(ctx)
 		if err != nil {
 			done <- found{-1, nil, err}
 			return
@@ -82,6 +82,11 @@ func (v *view) find(ctx context.Context) (conn int, g *Guest, err error) {
 		return f.conn, f.g, f.err
 	case err := <-v.leave:
 		v.left.Store(true)
+		go func() { // it may be found all the same
+			if f := <-done; f.err == nil {
+				v.letGo(f.conn, f.g)
+			}
+		}()
 		return -1, nil, err
 	}
 }
@@ -179,22 +184,20 @@ func (v *view) show(ctx context.Context, conn int, g *Guest) error {
 	if !over { // to serve may have been handed to us just now
 		select {
 		case <-shown:
-			over = true
 		case <-time.After(patience / 4): // it hangs at the terminal
+			v.hangs = true
 		}
 	}
-	v.served()
 	v.joined.Store(errors.Is(err, errLost)) // there is still a guest to type for
-	if over {
-		unix.Close(conn)
-	}
 	return err
 }
 
-// served waits for our own hub, and not for ever. Whether the terminal is one that
-// waits is said for all who have it (fcntl(2), O_NONBLOCK): a guest that was broken
-// out of can have the hub hang there.
-func (v *view) served() {
+// letGo closes what a view of a guest had. It waits for our own hub, and not for
+// ever. Whether the terminal is one that waits is said for all who have it (fcntl(2),
+// O_NONBLOCK): a guest that was broken out of can have the hub hang there. What hangs
+// keeps its descriptors: their numbers must not become others'.
+func (v *view) letGo(conn int, g *Guest) {
+	unix.Shutdown(conn, unix.SHUT_RDWR)
 	done := make(chan struct{})
 	go func() {
 		v.serving.Wait()
@@ -203,6 +206,11 @@ func (v *view) served() {
 	select {
 	case <-done:
 	case <-time.After(2 * patience):
+		return
+	}
+	if !v.hangs {
+		unix.Close(conn)
+		g.Close()
 	}
 }
 
@@ -271,6 +279,7 @@ func (v *view) takeOver(ctx context.Context, g *Guest, listening bool, fds []int
 }
 
 func (v *view) print(b []byte) error {
+	v.present()
 	v.last.Store(time.Now().UnixNano())
 	if v.log != nil {
 		if _, err := v.log.Write(v.logged.add(nil, b)); err != nil {
