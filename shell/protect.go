@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"uml/seccomp"
 )
 
 // Protect shuts the process in: a guest that was broken out of runs as the same
@@ -22,5 +24,5 @@ func Protect() error {
 	if err := unix.CloseRange(3, ^uint(0), unix.CLOSE_RANGE_CLOEXEC); err != nil {
 		return fmt.Errorf("close descriptors: %w", err)
 	}
-	return nil
+	return seccomp.NoExec()
 }
