@@ -30,6 +30,8 @@ func (v *view) attend(ctx context.Context) error {
 			said = false
 			err = v.show(ctx, conn, g)
 			v.letGo(conn, g)
+		} else {
+			v.look.Do(func() { close(v.looked) })
 		}
 		switch {
 		case errors.Is(err, errOver) && !v.Wait:
@@ -163,6 +165,7 @@ func (v *view) show(ctx context.Context, conn int, g *Guest) error {
 	shown := make(chan error, 1)
 	v.last.Store(time.Now().UnixNano())
 	v.joined.Store(true)
+	v.look.Do(func() { close(v.looked) })
 	v.start(func() {
 		defer close(sent)
 		v.sends(conn, stop)
@@ -179,6 +182,12 @@ func (v *view) show(ctx context.Context, conn int, g *Guest) error {
 		v.left.Store(true)
 	}
 	close(stop)
+	if !over {
+		select {
+		case <-sent:
+		case <-time.After(patience / 4): // it takes nothing
+		}
+	}
 	unix.Shutdown(conn, unix.SHUT_RDWR)
 	<-sent
 	if !over { // to serve may have been handed to us just now
@@ -223,6 +232,9 @@ func (v *view) sends(conn int, stop <-chan struct{}) {
 		v.unsent = nil
 		select {
 		case <-stop:
+			if v.left.Load() {
+				v.rest(conn)
+			}
 			return
 		case <-v.resized:
 			if w := v.screen.window(); !v.Watch && w.Row > 0 {
@@ -230,6 +242,20 @@ func (v *view) sends(conn int, stop <-chan struct{}) {
 			}
 		case v.unsent = <-v.packets:
 			v.last.Store(time.Now().UnixNano())
+		}
+	}
+}
+
+// rest sends what was typed before the viewer left, as far as it is taken at once.
+func (v *view) rest(conn int) {
+	for {
+		select {
+		case b := <-v.packets:
+			if packet.Send(conn, b, nil, unix.MSG_DONTWAIT) != nil {
+				return
+			}
+		default:
+			return
 		}
 	}
 }

@@ -14,7 +14,11 @@ func (v *view) before() {
 		if err != nil || v.begun.Load() || v.left.Load() {
 			return
 		}
-		v.screen.write(bytes.ReplaceAll(b[:n], []byte("\n"), []byte("\r\n")), v.left.Load)
+		line := b[:n]
+		if v.screen.typed { // and so it is raw
+			line = bytes.ReplaceAll(line, []byte("\n"), []byte("\r\n"))
+		}
+		v.screen.write(line, v.left.Load)
 	}
 }
 

@@ -40,6 +40,7 @@ type Options struct {
 	Wait    bool   // for the guest to come up, and again when it ends
 	Log     string // a file to add all to, made plain
 	Linger  time.Duration
+	Login   bool // the program is a log-in's, which nobody would wake: it is not suspended
 
 	// Find finds the running guest. What it waits for ends with its context.
 	Find func(context.Context) (*Guest, error)
@@ -66,6 +67,8 @@ type view struct {
 	over    chan struct{} // closed when it is
 	typing  *screen.Wake  // ends the wait for what is typed
 	typists sync.WaitGroup
+	looked  chan struct{} // closed when the guest was first found, or not
+	look    sync.Once
 	joined  atomic.Bool    // somebody serves
 	last    atomic.Int64   // when something was sent or came, in ns
 	serving sync.WaitGroup // our own hub
@@ -79,7 +82,7 @@ type view struct {
 func View(ctx context.Context, o Options) (err error) {
 	v := &view{
 		Options: o, screen: newTTY(o.Program),
-		packets: make(chan []byte, 64), resized: make(chan struct{}, 1), leave: make(chan error, 1), over: make(chan struct{}),
+		packets: make(chan []byte, 64), resized: make(chan struct{}, 1), leave: make(chan error, 1), over: make(chan struct{}), looked: make(chan struct{}),
 	}
 	if err := v.prepare(); err != nil {
 		return err
@@ -189,8 +192,12 @@ func (v *view) resize() {
 	}
 }
 
-// suspend stops the program, with the terminal as it was found.
+// suspend stops the program, with the terminal as it was found, unless nobody would
+// wake it.
 func (v *view) suspend() {
+	if v.Login {
+		return
+	}
 	v.screen.restore(!v.Plain)
 	unix.Kill(os.Getpid(), unix.SIGSTOP)
 	if err := v.screen.raw(v.Watch); err != nil {
@@ -204,6 +211,11 @@ func (v *view) suspend() {
 func (v *view) types() {
 	if v.Watch && !v.screen.typed {
 		return
+	}
+	select { // what was typed ahead waits for who is to have it
+	case <-v.looked:
+	case <-v.over:
+	case <-time.After(patience / 4):
 	}
 	b := make([]byte, maxInput-1) // and a held escape character
 	for {
@@ -249,13 +261,22 @@ func (v *view) take(typed []byte) {
 		switch o {
 		case leave:
 			v.end(errLeft)
+			return // what comes with it is not the guest's any more
 		case suspend:
 			v.suspend()
 		case help:
-			e := v.escape.name()
-			v.screen.say(fmt.Sprintf("at the beginning of a line, %s. leaves, %s^Z suspends, %s%s types %s", e, e, e, e, e))
+			v.screen.say(v.help())
 		}
 	}
+}
+
+func (v *view) help() string {
+	e := v.escape.name()
+	suspends := e + "^Z suspends, "
+	if v.Login {
+		suspends = ""
+	}
+	return fmt.Sprintf("at the beginning of a line, %s. leaves, %s%s%s types %s", e, suspends, e, e, e)
 }
 
 // send hands a packet of typed bytes to who sends them. What is typed at a terminal

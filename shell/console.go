@@ -13,51 +13,88 @@ import (
 	"uml/screen"
 )
 
-func (s *session) view(ctx context.Context, channel string, wait bool, before *os.File) error {
-	parts := func(ctx context.Context) (console.Parts, error) { return s.parts(ctx, channel, wait) }
-	return console.View(ctx, console.Options{
-		Program: Name, Channel: channel, Plain: !screen.Is(os.Stdout), Wait: wait, Linger: time.Second, Time: patience, Before: before,
-		Find: func(ctx context.Context) (*console.Guest, error) {
-			p, err := parts(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return console.Given(s.machine, os.Getuid(), os.Getgid(), p, parts), nil
-		},
-	})
+// A door is how the parts of the guest's console are had. The service holds a request
+// that waits; one that it does not hold is not made again at once.
+type door struct {
+	s       *session
+	channel string
+	wait    bool // have it hold the next request until there is a console
+	again   bool // there was one
 }
+
+// pause is between two requests: the service counts them.
+const pause = time.Second
 
 // patience is how long a console is waited for in one go.
 const patience = 24 * time.Hour
 
-// parts asks for those of the guest.
-func (s *session) parts(ctx context.Context, channel string, wait bool) (p console.Parts, err error) {
-	_, fds, err := s.request(ctx, request.Request{Act: request.Console, Channel: channel, Wait: wait})
+func (d *door) parts(ctx context.Context) (p console.Parts, err error) {
+	if d.again {
+		select {
+		case <-ctx.Done():
+			return p, context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
+	d.again = true
+	_, fds, err := d.s.request(ctx, request.Request{Act: request.Console, Channel: d.channel, Wait: d.wait}, func(string) {})
 	if err != nil {
 		return p, err
 	}
 	if len(fds) != len(p) {
 		packet.Close(fds)
-		return p, fault.Temporary("%s: gave %d descriptors of the console, not %d", s.socket, len(fds), len(p))
+		return p, fault.Temporary("%s: gave %d descriptors of the console, not %d", d.s.socket, len(fds), len(p))
 	}
 	return console.Parts(fds), nil
+}
+
+// find finds the guest. The first time it does not wait for it, so that the viewer
+// is told that it is down.
+func (d *door) find(ctx context.Context) (*console.Guest, error) {
+	p, err := d.parts(ctx)
+	d.wait = true
+	if err != nil {
+		return nil, err
+	}
+	return console.Given(d.s.machine, os.Getuid(), os.Getgid(), p, d.parts), nil
+}
+
+// view shows the console; before it has anything to show, the log.
+func (s *session) view(ctx context.Context, d *door, wait bool, log *os.File) error {
+	return console.View(ctx, console.Options{
+		Program: Name, Channel: d.channel, Plain: !s.terminal, Wait: wait, Linger: time.Second, Time: patience, Before: log,
+		Find: d.find, Login: true,
+	})
 }
 
 func (s *session) join(ctx context.Context, c *command, args []string) error {
 	if len(args) > 1 {
 		return c.usage()
 	}
-	channel := "con1"
+	name := "con1"
 	if len(args) == 1 {
-		channel = args[0]
-		if strings.Trim(channel, "0123456789") == "" {
-			channel = "con" + channel
-		}
+		name = args[0]
 	}
+	channel := channel(name)
 	if !console.IsChannel(channel) {
-		return fault.Permanent("%.40q is no console (con0 to con15, ssl0 to ssl63)", channel)
+		return fault.Permanent("%.40q is no console (con0 to con15, ssl0 to ssl63)", name)
 	}
-	return s.view(ctx, channel, screen.Is(os.Stdin), nil)
+	return s.view(ctx, &door{s: s, channel: channel}, screen.Is(os.Stdin), nil)
+}
+
+// channel is the kernel's name for what may be called as the guest does, tty1, or by
+// its number alone.
+func channel(name string) string {
+	if strings.Trim(name, "0123456789") == "" {
+		return "con" + name
+	}
+	if n, ok := strings.CutPrefix(name, "ttyS"); ok {
+		return "ssl" + n
+	}
+	if n, ok := strings.CutPrefix(name, "tty"); ok {
+		return "con" + n
+	}
+	return name
 }
 
 // boot begins to listen to the log before the start, so that its first line is seen.
@@ -66,9 +103,10 @@ func (s *session) boot(ctx context.Context, c *command, args []string) error {
 	if err != nil {
 		return err
 	}
+	d := &door{s: s, channel: "con1"}
 	if m.State == "up" {
 		s.print("%s is up already: this is its console (~. leaves it)", m.Name)
-		return s.view(ctx, "con1", true, nil)
+		return s.view(ctx, d, true, nil)
 	}
 	log, err := s.openLog(ctx, request.Request{Act: request.Log, Follow: true})
 	if err != nil {
@@ -80,5 +118,6 @@ func (s *session) boot(ctx context.Context, c *command, args []string) error {
 		}
 		return err
 	}
-	return s.view(ctx, "con1", true, log)
+	d.wait = true
+	return s.view(ctx, d, true, log)
 }

@@ -45,7 +45,7 @@ func (s *session) log(ctx context.Context, c *command, args []string) error {
 
 // openLog is a pipe that the log comes through, as lines of plain text.
 func (s *session) openLog(ctx context.Context, r request.Request) (*os.File, error) {
-	_, fds, err := s.request(ctx, r)
+	_, fds, err := s.request(ctx, r, func(string) {})
 	if err != nil {
 		return nil, err
 	}

@@ -2,14 +2,12 @@ package shell
 
 import (
 	"bytes"
-	ctx "context"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,7 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
-	"uml/packet"
 	"uml/request"
 )
 
@@ -26,73 +23,11 @@ func TestMain(m *testing.M) {
 	if socket := os.Getenv("UML_TEST_SOCKET"); socket != "" {
 		err := Protect()
 		if err == nil {
-			err = Run(ctx.Background(), socket, os.Getenv("UML_TEST_LINE"), os.Getenv("SSH_ORIGINAL_COMMAND"), os.Getenv("SSH_CONNECTION"))
+			err = Run(context.Background(), socket, os.Getenv("UML_TEST_LINE"), os.Getenv("SSH_ORIGINAL_COMMAND"), os.Getenv("SSH_CONNECTION"))
 		}
 		os.Exit(fault.Report(os.Stderr, Name, err))
 	}
 	os.Exit(m.Run())
-}
-
-// stand stands in for uml-shelld: it answers each act with what is said here.
-func stand(t *testing.T, answers map[request.Act]request.Answer) (socket string, asked func() []request.Request) {
-	t.Helper()
-	socket = filepath.Join(t.TempDir(), "socket")
-	listener, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err == nil {
-		err = unix.Bind(listener, &unix.SockaddrUnix{Name: socket})
-	}
-	if err == nil {
-		err = unix.Listen(listener, 8)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Shutdown(listener, unix.SHUT_RDWR); unix.Close(listener) })
-	var mu sync.Mutex
-	var all []request.Request
-	serve := func(sock int) {
-		defer unix.Close(sock)
-		b := make([]byte, request.Max)
-		n, fds, err := packet.Receive(sock, b, 0)
-		packet.Close(fds)
-		if err != nil {
-			return
-		}
-		r, err := request.Parse(b[:n])
-		if err != nil {
-			request.Reply(sock, request.Failed(err))
-			return
-		}
-		mu.Lock()
-		all = append(all, r)
-		mu.Unlock()
-		if r.Act == request.Stop {
-			request.Reply(sock, request.Answer{Step: "asked its init"})
-			time.Sleep(50 * time.Millisecond)
-		}
-		if r.Act == request.Restart { // until nobody waits
-			packet.Receive(sock, b, 0)
-			return
-		}
-		request.Reply(sock, answers[r.Act])
-	}
-	go func() {
-		for {
-			sock, _, err := unix.Accept4(listener, unix.SOCK_CLOEXEC)
-			if errors.Is(err, unix.EINTR) {
-				continue
-			}
-			if err != nil {
-				return
-			}
-			go serve(sock)
-		}
-	}()
-	return socket, func() []request.Request {
-		mu.Lock()
-		defer mu.Unlock()
-		return append([]request.Request(nil), all...)
-	}
 }
 
 func machine(state string) map[request.Act]request.Answer {
@@ -109,6 +44,7 @@ func run(t *testing.T, socket, line, input string, env ...string) (out, errs str
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
 	cmd.Env = append([]string{"UML_TEST_SOCKET=" + socket, "UML_TEST_LINE=" + line, "SSH_CONNECTION=192.0.2.7 1 192.0.2.1 22"}, env...)
 	cmd.Stdin = strings.NewReader(input)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	var o, e bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &o, &e
 	err := cmd.Run()
@@ -120,7 +56,7 @@ func run(t *testing.T, socket, line, input string, env ...string) (out, errs str
 
 func TestCommands(t *testing.T) {
 	t.Parallel()
-	socket, asked := stand(t, machine("down"))
+	service := newStand(t, machine("down"))
 	for _, c := range []struct {
 		line, input, forced string
 		out, errs           string
@@ -131,8 +67,9 @@ func TestCommands(t *testing.T) {
 		{line: "stop", out: "asked its init\nclean (3.0s)\n"},
 		{line: "kill", errs: `uml-shell: fatal: web: the guest is down\x1b[2J` + "\n", code: 111},
 		{line: "nosuch", errs: `uml-shell: fatal: "nosuch" is no command (try: help)` + "\n", code: 100},
-		{line: "/usr/lib/openssh/sftp-server", errs: "uml-shell: fatal: sftp-server: no files and no programs can be reached here (try: help)\n", code: 100},
-		{line: "status web", errs: "uml-shell: fatal: usage: status\n", code: 100},
+		{line: "sttaus", errs: `uml-shell: fatal: "sttaus" is no command (did you mean status? try: help)` + "\n", code: 100},
+		{line: "/usr/lib/openssh/sftp-server", errs: "uml-shell: fatal: sftp-server: this account has no files and no programs: it can only look after its guest (try: help)\n", code: 100},
+		{line: "status web", errs: "uml-shell: fatal: usage: status (try: help status)\n", code: 100},
 		{line: "status; id", errs: "uml-shell: fatal: ';' has no meaning here: a command is words and blanks (try: help)\n", code: 100},
 		{line: Name, forced: "addresses", out: "192.0.2.20\n"},
 		{line: "status", forced: "stop", out: "web is down\nmemory     64M\naddresses  192.0.2.20\nubd0       3G, 5M of it in use on the host\n"},
@@ -141,13 +78,13 @@ func TestCommands(t *testing.T) {
 		{input: "addresses\nnosuch\nstop\n", out: "192.0.2.20\n", errs: `uml-shell: fatal: "nosuch" is no command (try: help)` + "\n", code: 100},
 		{line: "exit"},
 	} {
-		out, errs, code := run(t, socket, c.line, c.input, "SSH_ORIGINAL_COMMAND="+c.forced)
+		out, errs, code := run(t, service.socket, c.line, c.input, "SSH_ORIGINAL_COMMAND="+c.forced)
 		if out != c.out || errs != c.errs || code != c.code {
 			t.Errorf("%q %q %q: exit %d\n%s%s", c.line, c.forced, c.input, code, out, errs)
 		}
 	}
 	stops := 0
-	for _, r := range asked() {
+	for _, r := range service.acts() {
 		if r.Act == request.Stop {
 			stops++
 		}
@@ -158,7 +95,7 @@ func TestCommands(t *testing.T) {
 	if stops != 1 {
 		t.Errorf("%d stops", stops)
 	}
-	if _, errs, code := run(t, socket+"no", "status", ""); code != 111 || !strings.Contains(errs, "does not run") {
+	if _, errs, code := run(t, service.socket+"no", "status", ""); code != 111 || !strings.Contains(errs, "does not run") {
 		t.Errorf("without the service: exit %d, %s", code, errs)
 	}
 }
@@ -166,8 +103,8 @@ func TestCommands(t *testing.T) {
 // A customer at his terminal.
 func TestPrompt(t *testing.T) {
 	t.Parallel()
-	socket, _ := stand(t, machine("up"))
-	tty, cmd := terminal(t, socket)
+	service := newStand(t, machine("up"))
+	tty, cmd := terminal(t, service.socket)
 	tty.sees("web is up")
 	tty.sees("web> ")
 	before := tty.modes()
@@ -204,8 +141,8 @@ func TestPrompt(t *testing.T) {
 // One that is told to end leaves its terminal as it was.
 func TestPromptEnds(t *testing.T) {
 	t.Parallel()
-	socket, _ := stand(t, machine("up"))
-	tty, cmd := terminal(t, socket)
+	service := newStand(t, machine("up"))
+	tty, cmd := terminal(t, service.socket)
 	tty.sees("web> ")
 	cmd.Process.Signal(unix.SIGTERM)
 	cmd.Wait()
@@ -220,38 +157,23 @@ func TestPromptEnds(t *testing.T) {
 // No process of the account may look into it.
 func TestProtect(t *testing.T) {
 	t.Parallel()
-	socket, _ := stand(t, machine("up"))
-	tty, cmd := terminal(t, socket)
+	service := newStand(t, machine("up"))
+	tty, cmd := terminal(t, service.socket)
 	tty.sees("web> ")
 	if st, err := os.Stat(fmt.Sprintf("/proc/%d/mem", cmd.Process.Pid)); err != nil || st.Sys().(*syscall.Stat_t).Uid != 0 {
 		t.Errorf("its memory: %v, %v", st, err)
+	}
+	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range all {
+		if to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", cmd.Process.Pid, e.Name())); to == "/dev/null" {
+			t.Errorf("what was left open for it is: %s", e.Name())
+		}
 	}
 	limits, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", cmd.Process.Pid))
 	if !strings.Contains(string(limits), "Max core file size        0                    0") {
 		t.Errorf("%s", limits)
 	}
-}
-
-// What is typed, of whatever bytes, ends in a prompt or an end, and asks no more than
-// was typed.
-func FuzzPrompt(f *testing.F) {
-	for _, s := range []string{"status\r", "\x1b[A\x1b[B\r", "\x1b[200~x\x1b[201~", "\t\t\x7f\x17\x0b", "\xff\xfe\r", "\x1b[", "stop\r\x04"} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, typed []byte) {
-		k := &keyboard{held: typed}
-		b := make([]byte, 7)
-		for len(k.held) > 0 {
-			if n, err := k.Read(b); err != nil || n == 0 {
-				t.Fatal(n, err)
-			}
-		}
-		line := string(typed)
-		for pos := range line {
-			got, at, _ := complete(line, pos, '\t')
-			if at < 0 || at > len(got) {
-				t.Fatalf("%q at %d: %q at %d", line, pos, got, at)
-			}
-		}
-	})
 }

@@ -11,42 +11,45 @@ package shell
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/netip"
 	"os"
 	"os/signal"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
 	"uml/mconsole"
+	"uml/packet"
 	"uml/request"
 	"uml/screen"
 )
 
-// Name is the program's, and the word of a forced command (sshd_config(5),
-// ForceCommand) that stands for what was asked for.
+// Name is the program's. As a command, alone or with a path before it, it stands for
+// what was asked for before sshd forced it (sshd_config(5), ForceCommand).
 const Name = "uml-shell"
 
 // A session is one log-in.
 type session struct {
-	socket string
-	from   string // address
-	out    io.Writer
+	socket   string
+	from     string // address
+	out      io.Writer
+	terminal bool // out is one
 
 	machine string
-	console int // rounds of what was viewed
 }
 
 // Run is one log-in: a command, or all that is typed if there is none. forced is what
 // sshd was asked for before it forced Name.
 func Run(ctx context.Context, socket, line, forced, connection string) error {
-	if line == Name {
+	signal.Ignore(unix.SIGPIPE) // nothing is started that would inherit that
+	unix.Umask(0o077)
+	if forcedCommand(line) {
 		line = forced
 	}
-	s := &session{socket: socket, from: address(connection), out: os.Stdout}
+	s := &session{socket: socket, from: address(connection), out: os.Stdout, terminal: screen.Is(os.Stdout)}
 	hello, err := s.ask(ctx, request.Request{Act: request.Login})
 	if err != nil {
 		return err
@@ -62,7 +65,7 @@ func Run(ctx context.Context, socket, line, forced, connection string) error {
 		s.greet(hello.Machine)
 		err = s.prompt(ctx)
 	default:
-		err = s.script(ctx, os.Stdin)
+		err = s.script(ctx, 0)
 	}
 	if errors.Is(err, errExit) {
 		return nil
@@ -73,57 +76,44 @@ func Run(ctx context.Context, socket, line, forced, connection string) error {
 // errExit: the customer logs out.
 var errExit = errors.New("exit")
 
+func forcedCommand(line string) bool {
+	return line == Name || path.IsAbs(line) && path.Base(line) == Name
+}
+
 // obey does what one line says. An interrupt ends the wait for it.
 func (s *session) obey(ctx context.Context, line string) error {
-	all, err := words(line)
-	if err != nil || len(all) == 0 {
-		return err
-	}
-	c, err := find(all[0])
-	if err != nil {
+	c, args, err := parse(line)
+	if err != nil || c == nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT)
 	defer stop()
-	err = c.run(s, ctx, c, all[1:])
+	err = c.run(s, ctx, c, args)
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
 		return fault.Temporary("interrupted; what was begun goes on")
 	}
 	return err
 }
 
-// ask asks, and prints what is being done.
+// ask asks for what comes at once, and without descriptors.
 func (s *session) ask(ctx context.Context, r request.Request) (*request.Answer, error) {
-	a, fds, err := s.request(ctx, r)
-	for _, fd := range fds {
-		unix.Close(fd)
-	}
+	a, fds, err := s.request(ctx, r, func(string) {})
+	packet.Close(fds)
 	return a, err
 }
 
-// request is ask where descriptors are wanted.
-func (s *session) request(ctx context.Context, r request.Request) (*request.Answer, []int, error) {
+// request asks, and is told the steps.
+func (s *session) request(ctx context.Context, r request.Request, step func(string)) (*request.Answer, []int, error) {
 	r.From = s.from
-	a, fds, err := request.Ask(ctx, s.socket, r, func(step string) { fmt.Fprintln(s.out, mconsole.Clean(step)) })
+	a, fds, err := request.Ask(ctx, s.socket, r, step)
 	if err == nil {
 		err = a.Err()
 	}
 	if err != nil {
-		for _, fd := range fds {
-			unix.Close(fd)
-		}
+		packet.Close(fds)
 		return nil, nil, err
 	}
 	return a, fds, nil
-}
-
-// tell asks, and prints the answer.
-func (s *session) tell(ctx context.Context, r request.Request) error {
-	a, err := s.ask(ctx, r)
-	if err == nil && a.Text != "" {
-		fmt.Fprintln(s.out, strings.TrimSuffix(mconsole.Clean(a.Text), "\n"))
-	}
-	return err
 }
 
 // address is the first word of SSH_CONNECTION (ssh(1)); "" if it is none.

@@ -30,8 +30,12 @@ func (s *session) print(format string, args ...any) {
 	fmt.Fprintln(s.out, mconsole.Clean(fmt.Sprintf(format, args...)))
 }
 
+// greet says how the guest stands, in a line or two, and what to do.
 func (s *session) greet(m *request.Machine) {
 	s.state(m)
+	if n := len(m.Notes) + len(m.Faults); n > 0 {
+		s.print("%s", append(m.Notes, m.Faults...)[0])
+	}
 	s.print("help tells what can be done here, exit logs out.")
 }
 
@@ -47,9 +51,6 @@ func (s *session) state(m *request.Machine) {
 	if m.Supervised == "" {
 		s.print("It is not supervised: the host's administrator can activate it.")
 	}
-	for _, n := range append(m.Notes, m.Faults...) {
-		s.print("%s", n)
-	}
 }
 
 func (s *session) status(ctx context.Context, c *command, args []string) error {
@@ -58,8 +59,13 @@ func (s *session) status(ctx context.Context, c *command, args []string) error {
 		return err
 	}
 	s.state(m)
+	for _, n := range append(m.Notes, m.Faults...) {
+		s.print("%s", n)
+	}
 	s.print("memory     %s", memory(m))
-	s.print("addresses  %s", strings.Join(m.Addresses, ", "))
+	if len(m.Addresses) > 0 {
+		s.print("addresses  %s", strings.Join(m.Addresses, ", "))
+	}
 	for _, d := range m.Discs {
 		s.print("%s", disc(d))
 	}
@@ -100,6 +106,9 @@ func (s *session) addresses(ctx context.Context, c *command, args []string) erro
 	m, err := s.standing(ctx, c, args)
 	if err != nil {
 		return err
+	}
+	if len(m.Addresses) == 0 {
+		s.print("it has none")
 	}
 	for _, a := range m.Addresses {
 		s.print("%s", a)

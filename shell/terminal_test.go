@@ -23,28 +23,23 @@ type customer struct {
 // terminal starts a shell at one.
 func terminal(t *testing.T, socket string) (*customer, *exec.Cmd) {
 	t.Helper()
-	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
-	if err == nil {
-		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	peer, _, e := unix.Syscall(unix.SYS_IOCTL, master.Fd(), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
-	if e != 0 {
-		t.Fatal(e)
-	}
-	slave := os.NewFile(peer, "slave")
-	unix.IoctlSetWinsize(int(peer), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
+	master, slave := pair(t)
+	unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
 	cmd.Env = []string{"UML_TEST_SOCKET=" + socket}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer null.Close()
+	cmd.ExtraFiles = []*os.File{null}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	c := &customer{t: t, master: master}
-	t.Cleanup(func() { cmd.Process.Kill(); slave.Close(); master.Close() })
+	t.Cleanup(func() { cmd.Process.Kill(); master.Close() })
 	go func() {
 		b := make([]byte, 4096)
 		for {
@@ -58,6 +53,34 @@ func terminal(t *testing.T, socket string) (*customer, *exec.Cmd) {
 		}
 	}()
 	return c, cmd
+}
+
+// pair is a terminal pair.
+func pair(t *testing.T) (master, slave *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := peer(int(master.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unix.SetNonblock(fd, true) // so that reading has a deadline
+	slave = os.NewFile(uintptr(fd), "slave")
+	t.Cleanup(func() { slave.Close() })
+	return master, slave
+}
+
+func peer(master int) (slave int, err error) {
+	fd, _, e := unix.Syscall(unix.SYS_IOCTL, uintptr(master), unix.TIOCGPTPEER, unix.O_RDWR|unix.O_NOCTTY|unix.O_CLOEXEC)
+	if e != 0 {
+		return -1, e
+	}
+	return int(fd), nil
 }
 
 func (c *customer) shown() string {
@@ -83,7 +106,7 @@ func (c *customer) sees(text string) {
 	c.t.Helper()
 	for end := time.Now().Add(time.Minute); !strings.Contains(c.shown(), text); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			c.t.Fatalf("%q is not seen in %q", text, c.shown())
+			c.t.Fatalf("%q is not seen in %.2000q", text, c.shown())
 		}
 	}
 }

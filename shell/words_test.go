@@ -4,59 +4,118 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"uml/fault"
 )
 
-func TestWords(t *testing.T) {
+func TestParse(t *testing.T) {
 	t.Parallel()
+	key := strings.Repeat("A", 2*maxLine)
 	for line, want := range map[string]string{
-		"":                             "",
-		" \t ":                         "",
-		"status":                       "status",
-		"  log  -f\t-n 5 ":             "log|-f|-n|5",
-		"keys add ssh-rsa A+/=":        "keys|add|ssh-rsa|A+/=",
-		"status; id":                   "!';'",
-		"status\nid":                   `!'\n'`,
-		"a & b":                        "!'&'",
-		"$HOME":                        "!'$'",
-		"`id`":                         "!'`'",
-		"*":                            "!'*'",
-		"'status'":                     `!'\''`,
-		"stat\x00us":                   `!'\x00'`,
-		"stat\x1bus":                   `!'\x1b'`,
-		"stat\xffus":                   `!'�'`,
-		"über":                         "!'ü'",
-		strings.Repeat("a", maxLine+1): "!at most",
+		"":                                     "",
+		" \t ":                                 "",
+		"status":                               "status",
+		"  log  -f\t-n 5 ":                     "log|-f|-n|5",
+		"quit":                                 "exit",
+		"logout":                               "exit",
+		"keys add ssh-rsa A+/=":                "keys|add|ssh-rsa|A+/=",
+		"keys add ssh-rsa " + key:              "keys|add|ssh-rsa|" + key,
+		"keys remove " + key:                   "!more than 4096",
+		"status " + key:                        "!more than 4096",
+		"keys add " + key + key:                "!more than",
+		"Status":                               `!"Status" is no command (did you mean status? try: help)`,
+		"stat":                                 "!did you mean status or start?",
+		"x":                                    `!"x" is no command (try: help)`,
+		"status; id":                           "!';'",
+		"status\nid":                           `!'\n'`,
+		"a & b":                                "!'&'",
+		"$HOME":                                "!'$'",
+		"`id`":                                 "!'`'",
+		"*":                                    "!'*'",
+		"'status'":                             `!'\''`,
+		"stat\x00us":                           `!'\x00'`,
+		"stat\x1bus":                           `!'\x1b'`,
+		"stat\xffus":                           `!'�'`,
+		"über":                                 "!'ü'",
+		"scp -t /tmp":                          "!scp: this account has no files",
+		"git-upload-pack 'x.git'":              "!git-upload-pack: this account has no files",
+		"/usr/lib/openssh/sftp-server -l INFO": "!sftp-server: this account has no files",
+		"internal-sftp":                        "!internal-sftp: this account has no files",
+		"rsync --server -e.LsfxCIvu . /tmp":    "!rsync: this account has no files",
+		"uml-shell -c status":                  `!"uml-shell" is no command`,
 	} {
-		got, err := words(line)
+		c, args, err := parse(line)
 		if reason, bad := strings.CutPrefix(want, "!"); bad {
-			if err == nil || !strings.Contains(err.Error(), reason) {
-				t.Errorf("%.20q: %q, %v; want %q", line, got, err, reason)
+			if err == nil || !strings.Contains(err.Error(), reason) || fault.Code(err) != fault.MustMend || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%.40q: %v; want %q", line, err, reason)
 			}
-		} else if err != nil || strings.Join(got, "|") != want {
-			t.Errorf("%q: %q, %v", line, got, err)
+			continue
+		}
+		got := ""
+		if c != nil {
+			got = strings.Join(append([]string{c.name}, args...), "|")
+		}
+		if err != nil || got != want {
+			t.Errorf("%.40q: %.40q, %v", line, got, err)
 		}
 	}
 }
 
-// Whatever is typed: words of the plain alphabet, or none.
-func FuzzWords(f *testing.F) {
-	for _, s := range []string{"status", "log -f -n 5", "a;b", "\xff", "keys add ssh-ed25519 AAAA= x@y"} {
+// Whatever is asked for: a command and words of the plain alphabet, or one line that
+// says why not.
+func FuzzCommand(f *testing.F) {
+	for _, s := range []string{"status", "log -f -n 5", "a;b", "\xff", "keys add ssh-ed25519 AAAA= x@y", "scp -t '/'", "console ttyS0"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, line string) {
-		all, err := words(line)
+		c, args, err := parse(line)
 		if err != nil {
+			if text := fault.Line(err.Error()); text != err.Error() && !strings.Contains(text, `\`) || fault.Code(err) != fault.MustMend {
+				t.Fatalf("%q: %v", line, err)
+			}
 			return
 		}
-		for _, w := range all {
-			if w == "" || strings.ContainsFunc(w, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("`$&|;<>(){}[]*?!~#'\"\\%^", r) }) {
+		if c == nil {
+			if strings.Trim(line, " \t") != "" {
+				t.Fatalf("%q is nothing", line)
+			}
+			return
+		}
+		for _, w := range args {
+			if w == "" || strings.Trim(w, plain) != "" {
 				t.Fatalf("%q of %q", w, line)
 			}
-		}
-		if len(all) > 0 {
-			find(all[0])
+			channel(w)
 		}
 	})
+}
+
+// Each command's help is for one screen.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	for _, c := range commands {
+		text := c.form() + ": " + c.summary + ".\n" + c.more
+		for _, line := range strings.Split(text, "\n") {
+			if len(line) > 100 || strings.TrimSpace(line) != line {
+				t.Errorf("%s: %q", c.name, line)
+			}
+		}
+		if strings.Count(text, "\n") > 20 || len(c.summary) > 60 {
+			t.Errorf("help %s is long", c.name)
+		}
+	}
+	if len(commands) > 22 {
+		t.Error("help is longer than a screen")
+	}
+}
+
+func TestChannel(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"1": "con1", "con2": "con2", "tty1": "con1", "ttyS0": "ssl0", "ssl3": "ssl3", "ttyx": "conx", "/dev/tty1": "/dev/tty1"} {
+		if got := channel(name); got != want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
 }
 
 func TestComplete(t *testing.T) {
@@ -70,6 +129,8 @@ func TestComplete(t *testing.T) {
 		"keys a":       "keys add ",
 		"keys add x":   "keys add x",
 		"help re":      "help restart ",
+		"log -f -":     "log -f -",
+		"log -f -n":    "log -f -n ",
 		"nosuch x":     "nosuch x",
 		"q":            "q",
 	} {
