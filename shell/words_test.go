@@ -85,7 +85,9 @@ func FuzzCommand(f *testing.F) {
 			if w == "" || strings.Trim(w, plain) != "" {
 				t.Fatalf("%q of %q", w, line)
 			}
-			channel(w)
+			if channel(w) == "" {
+				t.Fatalf("%q is a console without a name", w)
+			}
 		}
 	})
 }
