@@ -69,7 +69,7 @@ func init() { // help names them all
 	}
 }
 
-const leaving = "To leave, type ~. at the beginning of a line; the guest goes on."
+const leaving = "To leave, type Ctrl-] and then a dot at the beginning of a line; the guest goes on. (~. will do too,\nbut ssh keeps that for itself and would log you out: there it is ~~.)"
 
 // only is a command that asks for the act, and is told how it went.
 func only(act request.Act) func(*session, context.Context, *command, []string) error {

@@ -59,10 +59,18 @@ func (d *door) find(ctx context.Context) (*console.Guest, error) {
 	return console.Given(d.s.machine, os.Getuid(), os.Getgid(), p, d.parts), nil
 }
 
+// escapes leave a console, with a dot after them. ssh takes the second, which is its
+// own, for itself unless it is typed twice; other terminals that log in have none.
+const escapes = "^] ~"
+
 // view shows the console; before it has anything to show, the log.
 func (s *session) view(ctx context.Context, d *door, wait bool, log *os.File) error {
+	escape := "none"
+	if screen.Is(os.Stdin) {
+		escape = escapes
+	}
 	return console.View(ctx, console.Options{
-		Program: Name, Channel: d.channel, Plain: !s.terminal, Wait: wait, Linger: time.Second, Time: patience, Before: log,
+		Program: Name, Channel: d.channel, Escape: escape, Plain: !s.terminal, Wait: wait, Linger: time.Second, Time: patience, Before: log,
 		Find: d.find, Login: true,
 	})
 }
@@ -105,7 +113,7 @@ func (s *session) boot(ctx context.Context, c *command, args []string) error {
 	}
 	d := &door{s: s, channel: "con1"}
 	if m.State == "up" {
-		s.print("%s is up already: this is its console (~. leaves it)", m.Name)
+		s.print("%s is up already: this is its console", m.Name)
 		return s.view(ctx, d, true, nil)
 	}
 	log, err := s.openLog(ctx, request.Request{Act: request.Log, Follow: true})

@@ -25,7 +25,7 @@ func TestConsoles(t *testing.T) {
 				t.Fatalf("the guest reads %q, not %q", got, c)
 			}
 		}
-		tty.types("\r~.")
+		tty.types([]string{"\r~.", "\r\x1d."}[i%2])
 		service.reads(1)
 		tty.sees("web> ")
 		tty.clear()
@@ -39,7 +39,7 @@ func TestConsoles(t *testing.T) {
 		t.Errorf("the guest reads %q", got)
 	}
 	tty.types("\r~?")
-	tty.sees("~. leaves, ~~ types ~")
+	tty.sees("^]. leaves, ^]^] types ^]")
 	tty.types("\r~\x1a\r~.")
 	tty.sees("web> ")
 	tty.types("exit\r")
