@@ -180,6 +180,7 @@ func (v *view) show(ctx context.Context, conn int, g *Guest) error {
 		over = true
 	case err = <-v.leave:
 		v.left.Store(true)
+		v.before.end()
 	}
 	close(stop)
 	if !over {
@@ -305,7 +306,7 @@ func (v *view) takeOver(ctx context.Context, g *Guest, listening bool, fds []int
 }
 
 func (v *view) print(b []byte) error {
-	v.present()
+	v.before.settle()
 	v.last.Store(time.Now().UnixNano())
 	if v.log != nil {
 		if _, err := v.log.Write(v.logged.add(nil, b)); err != nil {

@@ -44,7 +44,7 @@ type Options struct {
 
 	// Find finds the running guest. What it waits for ends with its context.
 	Find func(context.Context) (*Guest, error)
-	// Before is shown until something comes from the console or is typed.
+	// Before is shown, and closed, until something comes from the console or is typed.
 	Before *os.File
 	// Time bounds the wait for a kernel's answer.
 	Time time.Duration
@@ -72,8 +72,8 @@ type view struct {
 	joined  atomic.Bool    // somebody serves
 	last    atomic.Int64   // when something was sent or came, in ns
 	serving sync.WaitGroup // our own hub
-	begun   atomic.Bool    // something came from the console, or was typed
-	hangs   bool           // at a terminal that takes no output
+	before  before
+	hangs   bool // at a terminal that takes no output
 }
 
 // View shows the console on standard output and types standard input, until the
@@ -83,7 +83,9 @@ func View(ctx context.Context, o Options) (err error) {
 	v := &view{
 		Options: o, screen: newTTY(o.Program),
 		packets: make(chan []byte, 64), resized: make(chan struct{}, 1), leave: make(chan error, 1), over: make(chan struct{}), looked: make(chan struct{}),
+		before: before{o.Before, make(chan struct{})},
 	}
+	defer v.before.end()
 	if err := v.prepare(); err != nil {
 		return err
 	}
@@ -99,7 +101,7 @@ func View(ctx context.Context, o Options) (err error) {
 	}
 	defer func() {
 		v.left.Store(true)
-		v.present()
+		v.before.end()
 		close(v.over)
 		v.typing.Up()
 		v.typists.Wait()
@@ -115,7 +117,7 @@ func View(ctx context.Context, o Options) (err error) {
 		defer v.typists.Done()
 		v.types()
 	})
-	v.start(v.before)
+	v.start(func() { v.before.shows(v) })
 	if err := v.attend(ctx); !errors.Is(err, errLeft) {
 		return err
 	}
@@ -252,7 +254,7 @@ func (v *view) quiet() time.Duration {
 
 // take obeys the orders in what was typed, and types the rest.
 func (v *view) take(typed []byte) {
-	v.present()
+	v.before.end()
 	for rest := typed; rest != nil; {
 		var out []byte
 		var o order

@@ -76,9 +76,9 @@ func TestBoot(t *testing.T) {
 	service := newStand(t, machine("down"))
 	tty, _ := terminal(t, service.socket)
 	tty.sees("web> ")
+	fmt.Fprint(service.guest, "login: ") // before the log is looked at again
 	tty.types("boot\r")
 	tty.sees("Linux version 6\r\ninit has started\r\n")
-	fmt.Fprint(service.guest, "login: ")
 	tty.sees("login: ")
 	tty.types("root\r")
 	if got := service.reads(5); got != "root\r" {

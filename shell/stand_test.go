@@ -145,8 +145,12 @@ func (s *stand) log(sock int) {
 	io.WriteString(w, "Linux version 6\n")
 	request.Reply(sock, request.Answer{}, int(r.Fd()))
 	r.Close()
-	time.Sleep(100 * time.Millisecond)
-	io.WriteString(w, "init has started\n")
+	for {
+		time.Sleep(time.Second) // as the service looks
+		if _, err := io.WriteString(w, "init has started\n"); err != nil {
+			break
+		}
+	}
 	w.Close()
 }
 
