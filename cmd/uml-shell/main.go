@@ -52,7 +52,5 @@ func run(args []string) int {
 }
 
 func login(command string) error {
-	forced, connection := os.Getenv("SSH_ORIGINAL_COMMAND"), os.Getenv("SSH_CONNECTION")
-	os.Clearenv() // the library looks at some of it: TZ names a file
-	return shell.Run(context.Background(), request.Socket, command, forced, connection)
+	return shell.Run(context.Background(), request.Socket, command, os.Getenv("SSH_ORIGINAL_COMMAND"), os.Getenv("SSH_CONNECTION"))
 }
