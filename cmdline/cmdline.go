@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -15,6 +14,8 @@ import (
 
 	"uml/fault"
 	"uml/settings"
+	"uml/spelling"
+	"uml/version"
 )
 
 // Machines, HostSettings and Service are the flags that say where things lie.
@@ -42,7 +43,7 @@ func Run(app *cli.App, args []string) int {
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	// What a start makes for the guest's user has the mode that it is made with.
 	unix.Umask(0o022)
-	app.Version = version()
+	app.Version = version.This()
 	app.HideHelpCommand = true
 	app.DisableSliceFlagSeparator = true
 	app.ExitErrHandler = func(*cli.Context, error) {}
@@ -87,7 +88,7 @@ func didYouMean(word string, commands []*cli.Command) string {
 	for _, c := range commands {
 		all = append(all, c.Name)
 	}
-	near := nearest(word, all)
+	near := spelling.Nearest(word, all)
 	if len(near) == 0 {
 		return ""
 	}
@@ -124,13 +125,4 @@ func Machine(c *cli.Context) (string, error) {
 // Say prints lines of what a program does to standard error.
 func Say(prog string) func(string) {
 	return func(line string) { fmt.Fprintf(os.Stderr, "%s: %s\n", prog, fault.Line(line)) }
-}
-
-// version is the tag or commit that the binary was built from.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "unknown"
-	}
-	return info.Main.Version
 }

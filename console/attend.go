@@ -29,7 +29,9 @@ func (v *view) attend(ctx context.Context) error {
 		if err == nil {
 			said = false
 			err = v.show(ctx, conn, g)
-			g.Close()
+			v.letGo(conn, g)
+		} else {
+			v.look.Do(func() { close(v.looked) })
 		}
 		switch {
 		case errors.Is(err, errOver) && !v.Wait:
@@ -66,7 +68,7 @@ func (v *view) find(ctx context.Context) (conn int, g *Guest, err error) {
 	ctx, cancel := context.WithTimeout(ctx, v.Time)
 	defer cancel()
 	v.start(func() {
-		g, err := v.Find()
+		g, err := v.Find(ctx)
 		if err != nil {
 			done <- found{-1, nil, err}
 			return
@@ -82,6 +84,11 @@ func (v *view) find(ctx context.Context) (conn int, g *Guest, err error) {
 		return f.conn, f.g, f.err
 	case err := <-v.leave:
 		v.left.Store(true)
+		go func() { // it may be found all the same
+			if f := <-done; f.err == nil {
+				v.letGo(f.conn, f.g)
+			}
+		}()
 		return -1, nil, err
 	}
 }
@@ -158,6 +165,7 @@ func (v *view) show(ctx context.Context, conn int, g *Guest) error {
 	shown := make(chan error, 1)
 	v.last.Store(time.Now().UnixNano())
 	v.joined.Store(true)
+	v.look.Do(func() { close(v.looked) })
 	v.start(func() {
 		defer close(sent)
 		v.sends(conn, stop)
@@ -172,29 +180,34 @@ func (v *view) show(ctx context.Context, conn int, g *Guest) error {
 		over = true
 	case err = <-v.leave:
 		v.left.Store(true)
+		v.before.end()
 	}
 	close(stop)
+	if !over {
+		select {
+		case <-sent:
+		case <-time.After(patience / 4): // it takes nothing
+		}
+	}
 	unix.Shutdown(conn, unix.SHUT_RDWR)
 	<-sent
 	if !over { // to serve may have been handed to us just now
 		select {
 		case <-shown:
-			over = true
 		case <-time.After(patience / 4): // it hangs at the terminal
+			v.hangs = true
 		}
 	}
-	v.served()
 	v.joined.Store(errors.Is(err, errLost)) // there is still a guest to type for
-	if over {
-		unix.Close(conn)
-	}
 	return err
 }
 
-// served waits for our own hub, and not for ever. Whether the terminal is one that
-// waits is said for all who have it (fcntl(2), O_NONBLOCK): a guest that was broken
-// out of can have the hub hang there.
-func (v *view) served() {
+// letGo closes what a view of a guest had. It waits for our own hub, and not for
+// ever. Whether the terminal is one that waits is said for all who have it (fcntl(2),
+// O_NONBLOCK): a guest that was broken out of can have the hub hang there. What hangs
+// keeps its descriptors: their numbers must not become others'.
+func (v *view) letGo(conn int, g *Guest) {
+	unix.Shutdown(conn, unix.SHUT_RDWR)
 	done := make(chan struct{})
 	go func() {
 		v.serving.Wait()
@@ -203,6 +216,11 @@ func (v *view) served() {
 	select {
 	case <-done:
 	case <-time.After(2 * patience):
+		return
+	}
+	if !v.hangs {
+		unix.Close(conn)
+		g.Close()
 	}
 }
 
@@ -215,6 +233,9 @@ func (v *view) sends(conn int, stop <-chan struct{}) {
 		v.unsent = nil
 		select {
 		case <-stop:
+			if v.left.Load() {
+				v.rest(conn)
+			}
 			return
 		case <-v.resized:
 			if w := v.screen.window(); !v.Watch && w.Row > 0 {
@@ -222,6 +243,20 @@ func (v *view) sends(conn int, stop <-chan struct{}) {
 			}
 		case v.unsent = <-v.packets:
 			v.last.Store(time.Now().UnixNano())
+		}
+	}
+}
+
+// rest sends what was typed before the viewer left, as far as it is taken at once.
+func (v *view) rest(conn int) {
+	for {
+		select {
+		case b := <-v.packets:
+			if packet.Send(conn, b, nil, unix.MSG_DONTWAIT) != nil {
+				return
+			}
+		default:
+			return
 		}
 	}
 }
@@ -271,6 +306,7 @@ func (v *view) takeOver(ctx context.Context, g *Guest, listening bool, fds []int
 }
 
 func (v *view) print(b []byte) error {
+	v.before.settle()
 	v.last.Store(time.Now().UnixNano())
 	if v.log != nil {
 		if _, err := v.log.Write(v.logged.add(nil, b)); err != nil {

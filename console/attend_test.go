@@ -26,7 +26,8 @@ func TestLeaveTerminalThatWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := &Guest{name: "guest", process: process}
-	v := &view{screen: newScreen(), packets: make(chan []byte, 64), resized: make(chan struct{}, 1), leave: make(chan error, 1)}
+	v := &view{screen: newTTY("test"), packets: make(chan []byte, 64), resized: make(chan struct{}, 1), leave: make(chan error, 1), looked: make(chan struct{}), before: before{over: make(chan struct{})}}
+	close(v.before.over)
 	for range cap(v.packets) {
 		v.packets <- append([]byte{input}, bytes.Repeat([]byte{'x'}, maxInput)...)
 	}

@@ -27,10 +27,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
+	"uml/screen"
 )
 
 // Options say how a console is viewed.
 type Options struct {
+	Program string // whose lines those to the viewer are
 	Channel string // con1
 	Escape  string // see DefaultEscape; "" is that for a terminal and none for a pipe
 	Watch   bool   // nothing is typed
@@ -38,9 +40,12 @@ type Options struct {
 	Wait    bool   // for the guest to come up, and again when it ends
 	Log     string // a file to add all to, made plain
 	Linger  time.Duration
+	Login   bool // the program is a log-in's, which nobody would wake: it is not suspended
 
-	// Find finds the running guest.
-	Find func() (*Guest, error)
+	// Find finds the running guest. What it waits for ends with its context.
+	Find func(context.Context) (*Guest, error)
+	// Before is shown, and closed, until something comes from the console or is typed.
+	Before *os.File
 	// Time bounds the wait for a kernel's answer.
 	Time time.Duration
 }
@@ -48,37 +53,58 @@ type Options struct {
 // A view is one viewer's.
 type view struct {
 	Options
-	screen *screen
+	screen *tty
 	escape escape
 	log    *os.File
 	plain  plain // for the screen, and for the log
 	logged plain
 
-	packets chan []byte    // typed, for whoever serves
-	unsent  []byte         // the one that is being sent
-	resized chan struct{}  // the window has another size
-	leave   chan error     // why to end
-	left    atomic.Bool    // it was obeyed
+	packets chan []byte   // typed, for whoever serves
+	unsent  []byte        // the one that is being sent
+	resized chan struct{} // the window has another size
+	leave   chan error    // why to end
+	left    atomic.Bool   // it was obeyed
+	over    chan struct{} // closed when it is
+	typing  *screen.Wake  // ends the wait for what is typed
+	typists sync.WaitGroup
+	looked  chan struct{} // closed when the guest was first found, or not
+	look    sync.Once
 	joined  atomic.Bool    // somebody serves
 	last    atomic.Int64   // when something was sent or came, in ns
 	serving sync.WaitGroup // our own hub
+	before  before
+	hangs   bool // at a terminal that takes no output
 }
 
 // View shows the console on standard output and types standard input, until the
-// viewer leaves or the guest ends. It may leave goroutines behind that wait for a
-// terminal: the program is to end.
+// viewer leaves or the guest ends. Nothing reads what is typed after that. It may
+// leave goroutines behind that wait for a terminal which takes no output.
 func View(ctx context.Context, o Options) (err error) {
-	v := &view{Options: o, screen: newScreen(), packets: make(chan []byte, 64), resized: make(chan struct{}, 1), leave: make(chan error, 1)}
+	v := &view{
+		Options: o, screen: newTTY(o.Program),
+		packets: make(chan []byte, 64), resized: make(chan struct{}, 1), leave: make(chan error, 1), over: make(chan struct{}), looked: make(chan struct{}),
+		before: before{o.Before, make(chan struct{})},
+	}
+	defer v.before.end()
 	if err := v.prepare(); err != nil {
 		return err
 	}
+	if v.typing, err = screen.NewWake(); err != nil {
+		return err
+	}
+	defer v.typing.Close()
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, unix.SIGTERM, unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGWINCH, unix.SIGTSTP)
+	defer signal.Stop(signals)
 	if err := v.screen.raw(o.Watch); err != nil {
 		return err
 	}
 	defer func() {
 		v.left.Store(true)
+		v.before.end()
+		close(v.over)
+		v.typing.Up()
+		v.typists.Wait()
 		v.screen.restore(!o.Plain)
 		if v.log != nil {
 			_, wrong := v.log.Write(v.logged.end(nil))
@@ -86,7 +112,12 @@ func View(ctx context.Context, o Options) (err error) {
 		}
 	}()
 	v.start(func() { v.signals(signals) })
-	v.start(v.types)
+	v.typists.Add(1)
+	v.start(func() {
+		defer v.typists.Done()
+		v.types()
+	})
+	v.start(func() { v.before.shows(v) })
 	if err := v.attend(ctx); !errors.Is(err, errLeft) {
 		return err
 	}
@@ -138,7 +169,13 @@ func (v *view) end(why error) {
 }
 
 func (v *view) signals(all <-chan os.Signal) {
-	for s := range all {
+	for {
+		var s os.Signal
+		select {
+		case s = <-all:
+		case <-v.over:
+			return
+		}
 		switch s {
 		case unix.SIGWINCH:
 			v.resize()
@@ -157,8 +194,12 @@ func (v *view) resize() {
 	}
 }
 
-// suspend stops the program, with the terminal as it was found.
+// suspend stops the program, with the terminal as it was found, unless nobody would
+// wake it.
 func (v *view) suspend() {
+	if v.Login {
+		return
+	}
 	v.screen.restore(!v.Plain)
 	unix.Kill(os.Getpid(), unix.SIGSTOP)
 	if err := v.screen.raw(v.Watch); err != nil {
@@ -173,14 +214,18 @@ func (v *view) types() {
 	if v.Watch && !v.screen.typed {
 		return
 	}
+	select { // what was typed ahead waits for who is to have it
+	case <-v.looked:
+	case <-v.over:
+	case <-time.After(patience / 4):
+	}
 	b := make([]byte, maxInput-1) // and a held escape character
 	for {
-		n, err := unix.Read(0, b)
-		if errors.Is(err, unix.EINTR) {
-			continue
+		if !v.typing.Wait(0) {
+			return
 		}
-		if errors.Is(err, unix.EAGAIN) {
-			unix.Poll([]unix.PollFd{{Fd: 0, Events: unix.POLLIN}}, -1)
+		n, err := unix.Read(0, b)
+		if errors.Is(err, unix.EINTR) || errors.Is(err, unix.EAGAIN) {
 			continue
 		}
 		if n <= 0 {
@@ -193,7 +238,7 @@ func (v *view) types() {
 		v.end(fault.Temporary("read what is typed: %w", io.EOF))
 		return
 	}
-	for v.quiet() < v.Linger {
+	for v.quiet() < v.Linger && !v.left.Load() {
 		time.Sleep(min(v.Linger, 20*time.Millisecond))
 	}
 	v.end(errLeft)
@@ -209,6 +254,7 @@ func (v *view) quiet() time.Duration {
 
 // take obeys the orders in what was typed, and types the rest.
 func (v *view) take(typed []byte) {
+	v.before.end()
 	for rest := typed; rest != nil; {
 		var out []byte
 		var o order
@@ -217,13 +263,22 @@ func (v *view) take(typed []byte) {
 		switch o {
 		case leave:
 			v.end(errLeft)
+			return // what comes with it is not the guest's any more
 		case suspend:
 			v.suspend()
 		case help:
-			e := v.escape.name()
-			v.screen.say(fmt.Sprintf("at the beginning of a line, %s. leaves, %s^Z suspends, %s%s types %s", e, e, e, e, e))
+			v.screen.say(v.help())
 		}
 	}
+}
+
+func (v *view) help() string {
+	e := v.escape.name()
+	suspends := e + "^Z suspends, "
+	if v.Login {
+		suspends = ""
+	}
+	return fmt.Sprintf("at the beginning of a line, %s. leaves, %s%s%s types %s", e, suspends, e, e, e)
 }
 
 // send hands a packet of typed bytes to who sends them. What is typed at a terminal
@@ -234,7 +289,10 @@ func (v *view) send(packet []byte) {
 		return
 	}
 	if !v.screen.typed {
-		v.packets <- packet
+		select {
+		case v.packets <- packet:
+		case <-v.over:
+		}
 		return
 	}
 	if v.joined.Load() {

@@ -1,6 +1,9 @@
 package console
 
 import (
+	"bytes"
+	"strings"
+
 	"uml/fault"
 )
 
@@ -10,11 +13,11 @@ const DefaultEscape = "~"
 // An escape finds in what is typed what is meant for us and not for the guest, as
 // ssh has it: the escape character at the beginning of a line, and the one after.
 type escape struct {
-	char byte
-	on   bool
+	chars []byte // none: nothing is for us
 
 	inLine bool // something was typed since the last line end
 	held   bool // the escape character was, and waits for the next
+	char   byte // which
 }
 
 // An order is what an escape asks for.
@@ -27,23 +30,31 @@ const (
 	help
 )
 
-// parseEscape reads "~", "^]" or "none".
-func parseEscape(s string) (escape, error) {
-	switch {
-	case s == "none":
-		return escape{}, nil
-	case len(s) == 1 && s[0] > ' ' && s[0] < 0x7f:
-		return escape{char: s[0], on: true}, nil
-	case len(s) == 2 && s[0] == '^' && s[1] >= '@' && s[1] <= '_' && s != "^M" && s != "^J" && s != "^Z":
-		return escape{char: s[1] ^ '@', on: true}, nil
+// parseEscape reads "~", "^]" or "none"; of several, "^] ~", each will do.
+func parseEscape(s string) (e escape, err error) {
+	if s == "none" {
+		return e, nil
 	}
-	return escape{}, fault.Permanent("--escape: %q is no escape character (try ~, ^] or none)", s)
+	for _, c := range strings.Fields(s) {
+		switch {
+		case len(c) == 1 && c[0] > ' ' && c[0] < 0x7f:
+			e.chars = append(e.chars, c[0])
+		case len(c) == 2 && c[0] == '^' && c[1] >= '@' && c[1] <= '_' && c != "^M" && c != "^J" && c != "^Z":
+			e.chars = append(e.chars, c[1]^'@')
+		default:
+			return escape{}, fault.Permanent("--escape: %q is no escape character (try ~, ^] or none)", s)
+		}
+	}
+	if len(e.chars) == 0 {
+		return e, fault.Permanent("--escape: %q is no escape character (try ~, ^] or none)", s)
+	}
+	return e, nil
 }
 
 // next takes what was typed up to the first order in it: what is for the guest
 // is added to out, what comes after the order is rest.
 func (e *escape) next(out, typed []byte) (_ []byte, _ order, rest []byte) {
-	if !e.on {
+	if len(e.chars) == 0 {
 		return append(out, typed...), none, nil
 	}
 	for i, c := range typed {
@@ -56,8 +67,8 @@ func (e *escape) next(out, typed []byte) (_ []byte, _ order, rest []byte) {
 				out = append(out, e.char)
 			}
 			e.inLine = true
-		} else if c == e.char && !e.inLine {
-			e.held = true
+		} else if !e.inLine && bytes.IndexByte(e.chars, c) >= 0 {
+			e.held, e.char = true, c
 			continue
 		}
 		out = append(out, c)
@@ -77,10 +88,11 @@ func (e *escape) end() []byte {
 	return []byte{e.char}
 }
 
-// name is the escape character as it is typed.
+// name is the first escape character as it is typed.
 func (e *escape) name() string {
-	if e.char < ' ' {
-		return "^" + string(rune(e.char^'@'))
+	c := e.chars[0]
+	if c < ' ' {
+		return "^" + string(rune(c^'@'))
 	}
-	return string(rune(e.char))
+	return string(rune(c))
 }

@@ -18,6 +18,8 @@ func TestEscape(t *testing.T) {
 		{"~", "~\r~.", "~\r<leave>"},
 		{"~", "~\x1a~", "<suspend>~"},
 		{"^]", "~.\r\x1d.", "~.\r<leave>"},
+		{"^] ~", "~.\x1d.", "<leave><leave>"},
+		{"^] ~", "~\x1d.\r\x1d\x1d.\r~~.", "~\x1d.\r\x1d.\r~."},
 		{"none", "~.\r~.", "~.\r~."},
 	} {
 		for _, piece := range []int{1, 2, 100} {
@@ -30,7 +32,7 @@ func TestEscape(t *testing.T) {
 			}
 		}
 	}
-	for _, s := range []string{"~~", "^M", "^J", "\r", "é", " ", "^a"} {
+	for _, s := range []string{"~~", "", "~ none", "^M", "^J", "\r", "é", " ", "^a"} {
 		if _, err := parseEscape(s); err == nil {
 			t.Errorf("%q is taken", s)
 		}
@@ -61,7 +63,7 @@ func typed(e *escape, s string, piece int) string {
 func FuzzEscape(f *testing.F) {
 	f.Add("ls\r~.~~\n~x~\r~?", 3)
 	f.Fuzz(func(t *testing.T, s string, piece int) {
-		e := escape{char: '~', on: true}
+		e := escape{chars: []byte{'~'}}
 		if got, want := typed(&e, s, max(1, piece)), byLines(s); got != want {
 			t.Errorf("%q: got %q, want %q", s, got, want)
 		}

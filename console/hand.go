@@ -73,7 +73,7 @@ func (g *Guest) adopt(t *terminal, socket string, listening bool, fds []int) (*h
 	}
 	good := len(conns) > 0 && sameFile(fds[0], t.slave) && (listener < 0 || isSocket(listener, true))
 	for _, c := range conns {
-		good = good && isSocket(c, false) && unix.SetNonblock(c, true) == nil
+		good = good && isSocket(c, false) && g.mayView(c) && unix.SetNonblock(c, true) == nil
 	}
 	if !good {
 		packet.Close(fds)

@@ -22,9 +22,9 @@ func Follow(to *os.File, name string, n int) error {
 	return follow(to, name, n, w)
 }
 
-// Poll is Follow for a service with many readers: it looks each second, and takes
-// none of the watches that a user has (inotify(7), 128 by default). While it waits
-// for a reader of a file that does not block, or for the log, it holds no thread.
+// Poll is Follow for a service with many readers: it looks four times a second, and
+// takes none of the watches that a user has (inotify(7), 128 by default). While it
+// waits for a reader of a file that does not block, or for the log, it holds no thread.
 func Poll(to *os.File, name string, n int) error { return follow(to, name, n, &watcher{-1}) }
 
 func follow(to *os.File, name string, n int, w *watcher) error {
@@ -180,7 +180,7 @@ func (w *watcher) wait(to *os.File) (done bool, err error) {
 	}
 	patience := time.Second
 	if w.fd < 0 {
-		time.Sleep(patience)
+		time.Sleep(patience / 4)
 		patience = 0
 	}
 	fds := []unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLIN}, {}}

@@ -102,7 +102,7 @@ func (r Request) check() error {
 		}
 	}
 	if r.From != "" {
-		if _, err := netip.ParseAddr(r.From); err != nil || len(r.From) > 64 {
+		if a, err := netip.ParseAddr(r.From); err != nil || a.Zone() != "" {
 			return fault.Permanent("from: %q is no address", mconsole.Clean(r.From))
 		}
 	}

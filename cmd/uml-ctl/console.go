@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"time"
 
@@ -57,8 +58,8 @@ func view(c *cli.Context) error {
 		plain = !screen.Is(os.Stdout)
 	}
 	return console.View(c.Context, console.Options{
-		Channel: channel, Escape: c.String("escape"), Watch: c.Bool("watch"), Plain: plain, Wait: c.Bool("wait"),
+		Program: "uml-ctl", Channel: channel, Escape: c.String("escape"), Watch: c.Bool("watch"), Plain: plain, Wait: c.Bool("wait"),
 		Log: c.String("log"), Linger: c.Duration("linger"), Time: c.Duration("timeout"),
-		Find: func() (*console.Guest, error) { return runscript.Console(dir, channel) },
+		Find: func(context.Context) (*console.Guest, error) { return runscript.Console(dir, channel) },
 	})
 }

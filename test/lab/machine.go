@@ -105,14 +105,20 @@ func (l *Lab) Account(name string) int {
 		"group":  fmt.Sprintf("%s:x:%d:", name, uid),
 		"shadow": name + ":!::::::",
 	} {
-		file = filepath.Join(l.Dir, "etc", file)
-		rest, err := os.ReadFile(file)
-		if err != nil {
-			l.t.Fatalf("lab: %v", err)
-		}
-		l.write(file, line+"\n"+strings.TrimSuffix(string(rest), "\n"))
+		l.addAccount(file, line)
 	}
 	return uid
+}
+
+// addAccount adds a line to an account file, before all others.
+func (l *Lab) addAccount(file, line string) {
+	l.t.Helper()
+	file = filepath.Join(l.Dir, "etc", file)
+	rest, err := os.ReadFile(file)
+	if err != nil {
+		l.t.Fatalf("lab: %v", err)
+	}
+	l.write(file, line+"\n"+strings.TrimSuffix(string(rest), "\n"))
 }
 
 // Login makes the machine's account one to log in to: its home is the machine's

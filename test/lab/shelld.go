@@ -58,16 +58,17 @@ func (l *Lab) StopShelld() {
 // Ask connects to uml-shelld as a user of the host does, for request.Over.
 func (l *Lab) Ask(uid int) (sock int) {
 	l.t.Helper()
-	sock, err := l.connect(uid)
+	sock, err := l.Connect(uid)
 	if err != nil {
 		l.t.Fatalf("lab: connect to uml-shelld as user %d: %v", uid, err)
 	}
 	return sock
 }
 
-// connect does so on a thread that ends after. That user could not look into the
+// Connect is Ask where it may be refused. It is done on a thread that ends after: the
+// user could not look into the
 // lab's process, whose root the socket is below: so it is held before.
-func (l *Lab) connect(uid int) (sock int, err error) {
+func (l *Lab) Connect(uid int) (sock int, err error) {
 	at, err := unix.Open("/proc/"+strconv.Itoa(l.PID)+"/root"+request.Socket, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, err

@@ -1,4 +1,4 @@
-package cmdline
+package spelling
 
 import (
 	"slices"
@@ -20,7 +20,7 @@ func TestNearest(t *testing.T) {
 		"x":      "",
 		"mailbo": "mail mail2",
 	} {
-		if got := nearest(name, all); !slices.Equal(got, strings.Fields(want)) {
+		if got := Nearest(name, all); !slices.Equal(got, strings.Fields(want)) {
 			t.Errorf("%s: got %v, want %s", name, got, want)
 		}
 	}

@@ -11,18 +11,19 @@ import (
 	"golang.org/x/term"
 )
 
-// A screen is our own end: standard input, output and error.
-type screen struct {
-	typed  bool // input is a terminal
-	shown  bool // output is
-	before unix.Termios
+// A tty is our own end: standard input, output and error.
+type tty struct {
+	program string
+	typed   bool // input is a terminal
+	shown   bool // output is
+	before  unix.Termios
 
 	mu    sync.Mutex
 	isRaw bool
 }
 
-func newScreen() *screen {
-	s := &screen{}
+func newTTY(program string) *tty {
+	s := &tty{program: program}
 	if t, err := unix.IoctlGetTermios(0, unix.TCGETS); err == nil {
 		s.typed, s.before = true, *t
 	}
@@ -33,7 +34,7 @@ func newScreen() *screen {
 
 // raw makes the terminal pass on what is typed as it is. One who only watches is
 // left his interrupt key.
-func (s *screen) raw(watch bool) error {
+func (s *tty) raw(watch bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.typed {
@@ -61,7 +62,7 @@ const off = "\x1b\\\x1b[0m\x0f\x1b(B\x1b[?1047l\x1b[?47l\x1b>\x1b[?1l\x1b[?25h" 
 // restore gives the terminal back as it was found. It waits for none that takes
 // no more output. What the terminal answered to a guest's questions, and nobody
 // read, is not left for the shell as if it were typed.
-func (s *screen) restore(reset bool) {
+func (s *tty) restore(reset bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if reset && s.shown {
@@ -83,17 +84,17 @@ func (s *screen) restore(reset bool) {
 }
 
 // say prints a line of ours to standard error, whatever mode the terminal is in.
-func (s *screen) say(line string) {
+func (s *tty) say(line string) {
 	s.mu.Lock()
 	before, after := "", "\n"
 	if s.isRaw {
 		before, after = "\r\n", "\r\n"
 	}
 	s.mu.Unlock()
-	fmt.Fprint(os.Stderr, before, "uml-ctl: ", line, after)
+	fmt.Fprint(os.Stderr, before, s.program, ": ", line, after)
 }
 
-func (s *screen) window() (w unix.Winsize) {
+func (s *tty) window() (w unix.Winsize) {
 	for fd := range 2 {
 		if got, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ); err == nil && got.Row > 0 {
 			return *got
@@ -104,7 +105,7 @@ func (s *screen) window() (w unix.Winsize) {
 
 // write writes all of b to standard output, a little at a time: what was not yet
 // written when the viewer leaves is not.
-func (s *screen) write(b []byte, left func() bool) error {
+func (s *tty) write(b []byte, left func() bool) error {
 	for len(b) > 0 && !left() {
 		n, err := unix.Write(1, b[:min(len(b), maxOutput/4)])
 		switch {

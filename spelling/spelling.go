@@ -1,40 +1,14 @@
-package cmdline
+// Package spelling finds what somebody may have meant who mistyped a name.
+package spelling
 
 import (
-	"errors"
-	"os"
 	"slices"
 	"strings"
-
-	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
-
-	"uml/fault"
-	"uml/settings"
 )
 
-// Locate is settings.Locate for a machine that must be there: of a name that none
-// has, the nearest ones are said.
-func Locate(c *cli.Context, name string) (string, error) {
-	machines := c.String("machines")
-	dir, err := settings.Locate(machines, name)
-	if err != nil || strings.Contains(name, "/") {
-		return dir, err
-	}
-	if _, err := os.Lstat(dir); !errors.Is(err, unix.ENOENT) {
-		return dir, nil
-	}
-	there, _ := settings.Machines(machines)
-	near := nearest(name, there)
-	if len(near) == 0 {
-		return "", fault.Permanent("%s: there is no such machine", dir)
-	}
-	return "", fault.Permanent("%s: there is no such machine (did you mean %s?)", dir, strings.Join(near, " or "))
-}
-
-// nearest are at most three of the names: those that one or two slips of the
+// Nearest are at most three of the names: those that one or two slips of the
 // fingers, fewer in a short name, may have made of one, and those that begin so.
-func nearest(name string, all []string) (near []string) {
+func Nearest(name string, all []string) (near []string) {
 	most := 1 + len(name)/5
 	type candidate struct {
 		name string

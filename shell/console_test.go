@@ -1,0 +1,96 @@
+package shell
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"uml/request"
+)
+
+// Consoles after each other from one prompt: each key is for who is there.
+func TestConsoles(t *testing.T) {
+	t.Parallel()
+	service := newStand(t, machine("up"))
+	tty, cmd := terminal(t, service.socket)
+	tty.sees("web> ")
+	for i := range 5 {
+		tty.clear()
+		tty.types("console\r")
+		fmt.Fprintf(service.guest, "login %d: ", i)
+		tty.sees(fmt.Sprintf("login %d: ", i))
+		for _, c := range "abcdefgh" {
+			tty.types(string(c))
+			if got := service.reads(1); got != string(c) {
+				t.Fatalf("the guest reads %q, not %q", got, c)
+			}
+		}
+		tty.types([]string{"\r~.", "\r\x1d."}[i%2])
+		service.reads(1)
+		tty.sees("web> ")
+		tty.clear()
+		tty.types("addresses\r")
+		tty.sees("192.0.2.20")
+		tty.sees("web> ")
+	}
+	tty.clear()
+	tty.types("console tty1\rtyped ahead") // is for the guest
+	if got := service.reads(11); got != "typed ahead" {
+		t.Errorf("the guest reads %q", got)
+	}
+	tty.types("\r~?")
+	tty.sees("^]. leaves, ^]^] types ^]")
+	tty.types("\r~\x1a\r~.")
+	tty.sees("web> ")
+	tty.types("exit\r")
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A console that is not there is waited for, and the wait can be left.
+func TestConsoleWaits(t *testing.T) {
+	t.Parallel()
+	service := newStand(t, machine("down"))
+	tty, _ := terminal(t, service.socket)
+	tty.sees("web> ")
+	tty.types("console 2\r")
+	tty.sees("the guest is down; waiting for it to come up")
+	tty.clear()
+	tty.types("~.")
+	tty.sees("web> ")
+	n := 0
+	for _, r := range service.acts() {
+		if r.Act == request.Console {
+			n++
+		}
+	}
+	if n > 2 {
+		t.Errorf("the console was asked for %d times", n)
+	}
+}
+
+// A boot shows the log, and then the console.
+func TestBoot(t *testing.T) {
+	t.Parallel()
+	service := newStand(t, machine("down"))
+	tty, _ := terminal(t, service.socket)
+	tty.sees("web> ")
+	fmt.Fprint(service.guest, "login: ") // before the log is looked at again
+	tty.types("boot\r")
+	tty.sees("Linux version 6\r\ninit has started\r\n")
+	tty.sees("login: ")
+	tty.types("root\r")
+	if got := service.reads(5); got != "root\r" {
+		t.Errorf("the guest reads %q", got)
+	}
+	tty.types("~.")
+	tty.sees("web> ")
+	var acts []string
+	for _, r := range service.acts() {
+		acts = append(acts, string(r.Act))
+	}
+	if got := strings.Join(acts, " "); got != "login status log start console" {
+		t.Errorf("asked for %s", got)
+	}
+}
