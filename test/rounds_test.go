@@ -20,7 +20,7 @@ import (
 // longer (make proof).
 func TestRounds(t *testing.T) {
 	t.Parallel()
-	rounds, seed := number(t, "UML_ROUNDS", 20), number(t, "UML_SEED", time.Now().UnixNano())
+	rounds, seed := number(t, "UML_ROUNDS", 12), number(t, "UML_SEED", time.Now().UnixNano())
 	const hosts = 2 // a start waits more than it computes, a guest's boot does not
 	t.Logf("UML_SEED=%d UML_ROUNDS=%d", seed, rounds)
 	random := rand.New(rand.NewPCG(uint64(seed), 0))

@@ -31,8 +31,8 @@ It is the login shell of a machine's account, and started by sshd.
 The command help tells what commands there are; uml-shell(1) tells more.
 `
 
-// What follows -c is the customer's, and may look like any flag: there is no library of
-// flags to be talked into something.
+// What follows -c is the customer's, and may look like any flag. The library that reads
+// other programs' flags would be a megabyte of a process that waits a thousand times.
 func run(args []string) int {
 	err := shell.Protect()
 	switch {
