@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"uml/request"
 )
@@ -56,16 +57,27 @@ func TestConsoleWaits(t *testing.T) {
 	tty.sees("web> ")
 	tty.types("console 2\r")
 	tty.sees("the guest is down; waiting for it to come up")
+	held := func() (n int, held bool) {
+		for _, r := range service.acts() {
+			if r.Act == request.Console {
+				n, held = n+1, r.Wait
+			}
+		}
+		return n, held
+	}
+	for end := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		n, held := held()
+		if held {
+			break
+		}
+		if n > 1 || time.Now().After(end) {
+			t.Fatalf("asked %d times, and not to wait", n)
+		}
+	}
 	tty.clear()
 	tty.types("~.")
 	tty.sees("web> ")
-	n := 0
-	for _, r := range service.acts() {
-		if r.Act == request.Console {
-			n++
-		}
-	}
-	if n > 2 {
+	if n, _ := held(); n != 2 {
 		t.Errorf("the console was asked for %d times", n)
 	}
 }
