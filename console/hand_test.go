@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -163,10 +164,16 @@ func TestHostileHandOver(t *testing.T) {
 			h.check(unix.Flock(h.lock, unix.LOCK_EX|unix.LOCK_NB))
 			h.check(packet.Send(h.theirs, message(hand, text), fds, 0))
 			v := &view{Options: Options{Time: 1 << 40}}
-			if err := v.shows(t.Context(), h.mine, h.guest); !errors.Is(err, errLost) {
-				t.Errorf("got %v", err)
+			shown := make(chan error, 1)
+			go func() { shown <- v.shows(t.Context(), h.mine, h.guest) }()
+			select {
+			case err := <-shown:
+				if !errors.Is(err, errLost) {
+					t.Fatalf("got %v", err)
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatal("it was taken")
 			}
-			v.serving.Wait() // for no hub
 
 			// With theirs closed nobody has anything of it.
 			h.guest.given.close()
