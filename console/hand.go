@@ -3,10 +3,10 @@ package console
 import (
 	"errors"
 	"fmt"
+	"os"
 
 	"golang.org/x/sys/unix"
 
-	"uml/fault"
 	"uml/packet"
 )
 
@@ -64,27 +64,34 @@ func (h *hub) close() {
 
 // adopt makes a hub of what one has handed over. What it sends may be of another
 // user: only the terminal that we take ourselves is used, and of the rest only
-// what it has to be. The lock has to be the terminal's.
+// what it has to be: the lock the terminal's, the first connection our own. Else it is
+// as if the other had gone without a word.
 func (g *Guest) adopt(t *terminal, socket string, listening bool, fds []int) (*hub, error) {
 	listener := -1
 	conns := fds[min(1, len(fds)):]
 	if n := len(conns) - 1; listening && n >= 0 {
 		listener, conns = conns[n], conns[:n]
 	}
-	good := len(conns) > 0 && sameFile(fds[0], t.slave) && (listener < 0 || isSocket(listener, true))
+	good := len(conns) > 0 && len(conns) <= maxViewers && isOurs(conns[0]) && sameFile(fds[0], t.slave) && (listener < 0 || isSocket(listener, true))
 	for _, c := range conns {
 		good = good && isSocket(c, false) && g.mayView(c) && unix.SetNonblock(c, true) == nil
 	}
 	if !good {
 		packet.Close(fds)
 		t.close()
-		return nil, fault.Temporary("%s: whoever served this console has handed over something else", g.name)
+		return nil, fmt.Errorf("%s: %w, and handed over something else", g.name, errLost)
 	}
 	if t.slave != t.fd {
 		unix.Close(t.slave)
 	}
 	t.slave = fds[0]
 	return newHub(g, t, listener, socket, conns...), nil
+}
+
+// isOurs says whether this process has the other end of a connection.
+func isOurs(fd int) bool {
+	peer, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	return err == nil && int(peer.Pid) == os.Getpid()
 }
 
 func sameFile(a, b int) bool {

@@ -18,6 +18,7 @@ type process struct {
 	name     string // which it can choose
 	user     int
 	kernel   bool // in its jail
+	state    byte // R, S, T and so on
 	resident int64
 	started  time.Time
 }
@@ -52,6 +53,9 @@ func parse(status []byte) (p process) {
 		case "State":
 			if strings.HasPrefix(value, "Z") || strings.HasPrefix(value, "X") {
 				return process{}
+			}
+			if value != "" {
+				p.state = value[0]
 			}
 		case "Pid":
 			p.pid = int(n)

@@ -31,6 +31,7 @@ const (
 	Waiting  = "waiting"  // a start waits for what keeps all guests down
 	Starting = "starting" // or is between two of its supervisor's tries
 	Up       = "up"
+	Paused   = "paused"   // up, and does nothing until it is let go on
 	Stopping = "stopping" // to be down, and still there
 	Unknown  = "unknown"  // who looks may not see it
 	Failing  = "failing"  // the last start failed, the next comes after retry-delay
@@ -44,7 +45,7 @@ type Machine struct {
 	Activated  bool       `json:"activated"`  // linked into the service directory
 	Supervised string     `json:"supervised"` // by daemontools, runit or s6; "" if by none, or only root may know
 	State      string     `json:"state"`
-	Why        string     `json:"why,omitempty"`   // of waiting: machines-nostart, min-uptime, stagger; of failing: the last message
+	Why        string     `json:"why,omitempty"`   // of waiting: machines-nostart, min-uptime, stagger; of failing: the last message; of paused: until when
 	Since      *time.Time `json:"since,omitempty"` // the state, where that is known
 	PID        int        `json:"pid,omitempty"`   // of the guest's kernel, or of its start
 	Promised   int64      `json:"memory_promised"` // settings/mem
@@ -59,7 +60,7 @@ type Machine struct {
 // A Disc is a disc's file or the swap's.
 type Disc struct {
 	Device    string `json:"device"` // ubd0, swap
-	File      string `json:"file"`   // below jail/
+	File      string `json:"file"`   // below jail/; /annex/ubd3 of an attached one that is not in it
 	Size      int64  `json:"size"`
 	Allocated int64  `json:"allocated"` // as du(1) counts it
 }

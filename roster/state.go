@@ -72,8 +72,12 @@ func (r *Round) state(m *Machine, dir *handle.Dir, s *settings.Machine) {
 	if m.Activated && seen && !watched.Supervised {
 		m.note("linked into %s, and not supervised: nothing has looked there yet", r.service)
 	}
-	if m.State != Down && watched.Supervised && watched.Want == supervisor.Down && watched.PID != 0 && watched.Kind == supervisor.Daemontools {
+	switch {
+	case m.State == Down || watched.PID == 0:
+	case watched.Told:
 		m.State, m.Why = Stopping, ""
+	case watched.Want != supervisor.Up: // "once" and "down" come to the same
+		m.note("is not started again when it ends")
 	}
 }
 
@@ -93,6 +97,10 @@ func (m *Machine) runs(dir *handle.Dir, p process, watched supervisor.Status, ta
 	if n := lock.Read(dir); n.Up && !n.Since.Before(p.started.Add(-time.Second)) {
 		m.since(n.Since) // what it waited before that is no uptime
 	}
+	if until := paused(p); until != "" {
+		m.State, m.Why, m.Since = Paused, until, nil
+	}
+	m.attached(dir, p.pid)
 	if taker == nil {
 		m.note("it does not hold %s, which was deleted or let go: a second start would not see it there", dir.Join(lock.Name))
 	}

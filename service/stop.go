@@ -80,6 +80,9 @@ func (m *Machine) stop(ctx context.Context, timeout time.Duration, end func(cont
 		if err != nil {
 			return s, err
 		}
+		if now := time.Now(); k != nil && now.After(until) { // its supervisor hears of the end only now
+			until = now
+		}
 		if err := pause(ctx); err != nil {
 			return s, err
 		}

@@ -43,6 +43,7 @@ type Status struct {
 	Want       Want
 	Paused     bool
 	Finishing  bool // the process is ./finish, which cleans up after ./run (runit, s6)
+	Told       bool // it was sent TERM, to be down (daemontools, runit; s6 does not say)
 	Unread     int  // orders that it has not taken yet; so Want and PID may be of before
 }
 
@@ -68,6 +69,7 @@ func parseDJB(text []byte) (s Status, err error) {
 		s.Kind = Runit
 		s.Finishing = text[19] == 2
 	}
+	s.Told = text[17] == 'd' && pid != 0 && (s.Kind == Daemontools || text[18] != 0)
 	s.Paused = text[16] != 0
 	switch text[17] {
 	case 'u':

@@ -49,7 +49,7 @@ func (s *Sampler) Sample(machines []*roster.Machine) (guests []*Guest) {
 	now := map[string]counts{}
 	packets, swapping, groups := devices(), swapUsed(), groupsOf(machines)
 	for _, m := range machines {
-		if m.State != roster.Up && m.State != roster.Stopping || m.Resident == 0 {
+		if m.State != roster.Up && m.State != roster.Paused && m.State != roster.Stopping || m.Resident == 0 {
 			continue
 		}
 		g := &Guest{Machine: m, Pressure: groups[m.PID]}
