@@ -28,7 +28,7 @@ var commands []command
 func init() { // help names them all
 	commands = []command{
 		{name: "status", summary: "how the guest stands", run: (*session).status,
-			more: "States: down; waiting (for what is said), starting, up; stopping; failing: its starts fail,\nand the log says why."},
+			more: "States: down; waiting (for what is said), starting, up; paused, by the host's\nadministrator; stopping; failing: its starts fail, and the log says why."},
 		{name: "start", summary: "start it, and again whenever it ends", run: only(request.Start),
 			more: "Returns when its start has begun: status and log say how it goes on, boot shows it.\nOne that is up stays as it is."},
 		{name: "stop", summary: "shut it down, and keep it down", run: only(request.Stop),

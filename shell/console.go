@@ -112,7 +112,7 @@ func (s *session) boot(ctx context.Context, c *command, args []string) error {
 		return err
 	}
 	d := &door{s: s, channel: "con1"}
-	if m.State == "up" {
+	if m.State == "up" || m.State == "paused" {
 		s.print("%s is up already: this is its console", m.Name)
 		return s.view(ctx, d, true, nil)
 	}

@@ -2,7 +2,6 @@ package test
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -68,14 +67,4 @@ func whole(sock int, patience time.Duration) (answer string, fds int) {
 			return answer, fds
 		}
 	}
-}
-
-// serves says how long an honest account waits for its standing.
-func (k *knocker) serves(uid int) error {
-	k.t.Helper()
-	answer, _ := k.says(uid, `{"act":"status"}`)
-	if !strings.Contains(answer, `"machine"`) {
-		return fmt.Errorf("an honest account is answered %q", answer)
-	}
-	return nil
 }
