@@ -19,7 +19,7 @@ type door struct {
 	s       *session
 	channel string
 	wait    bool // have it hold the next request until there is a console
-	again   bool // there was one
+	asked   time.Time
 }
 
 // pause is between two requests: the service counts them.
@@ -29,14 +29,12 @@ const pause = time.Second
 const patience = 24 * time.Hour
 
 func (d *door) parts(ctx context.Context) (p console.Parts, err error) {
-	if d.again {
-		select {
-		case <-ctx.Done():
-			return p, context.Cause(ctx)
-		case <-time.After(pause):
-		}
+	select {
+	case <-ctx.Done():
+		return p, context.Cause(ctx)
+	case <-time.After(time.Until(d.asked.Add(pause))):
 	}
-	d.again = true
+	d.asked = time.Now()
 	_, fds, err := d.s.request(ctx, request.Request{Act: request.Console, Channel: d.channel, Wait: d.wait}, func(string) {})
 	if err != nil {
 		return p, err

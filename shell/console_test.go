@@ -6,6 +6,9 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
 	"uml/request"
 )
 
@@ -46,6 +49,39 @@ func TestConsoles(t *testing.T) {
 	tty.types("exit\r")
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
+	}
+}
+
+// What comes after a command, from a pipe too, is for the command.
+func TestConsolePiped(t *testing.T) {
+	t.Parallel()
+	service := newStand(t, machine("up"))
+	fmt.Fprint(service.guest, "# ")
+	out, errs, code := run(t, service.socket, "", "addresses\nconsole con1\nid\n")
+	if out != "192.0.2.20\n# " || errs != "" || code != 0 {
+		t.Errorf("exit %d: %q, %q", code, out, errs)
+	}
+	if got := service.reads(3); got != "id\n" {
+		t.Errorf("the guest reads %q", got)
+	}
+}
+
+// A hang-up ends the console and the prompt, and gives the terminal back.
+func TestConsoleHungUp(t *testing.T) {
+	t.Parallel()
+	service := newStand(t, machine("up"))
+	tty, cmd := terminal(t, service.socket)
+	tty.sees("web> ")
+	tty.types("console\r")
+	fmt.Fprint(service.guest, "login: ")
+	tty.sees("login: ")
+	cmd.Process.Signal(unix.SIGHUP)
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != fault.MayPass {
+		t.Errorf("exit %d", code)
+	}
+	if after := tty.modes(); after.Lflag&unix.ECHO == 0 || after.Lflag&unix.ICANON == 0 {
+		t.Errorf("at the end the terminal is %+v", after)
 	}
 }
 

@@ -95,6 +95,11 @@ func TestCommands(t *testing.T) {
 	if stops != 1 {
 		t.Errorf("%d stops", stops)
 	}
+	at := time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)
+	service.answers[request.Status].Machine.Since = &at
+	if out, _, _ := run(t, service.socket, "status", "", "TZ=:/usr/share/zoneinfo/Asia/Tokyo", "HOME=/root"); !strings.HasPrefix(out, "web is down since "+at.Local().Format("2006-01-02 15:04:05")) {
+		t.Errorf("with another zone in its environment: %s", out)
+	}
 	if _, errs, code := run(t, service.socket+"no", "status", ""); code != 111 || !strings.Contains(errs, "does not run") {
 		t.Errorf("without the service: exit %d, %s", code, errs)
 	}
@@ -136,6 +141,19 @@ func TestPrompt(t *testing.T) {
 	if after := tty.modes(); after.Lflag&unix.ECHO == 0 || after.Lflag&unix.ICANON == 0 {
 		t.Errorf("at the end the terminal is %+v", after)
 	}
+}
+
+// A line follows the window.
+func TestPromptResized(t *testing.T) {
+	t.Parallel()
+	service := newStand(t, machine("up"))
+	tty, _ := terminal(t, service.socket)
+	tty.sees("web> ")
+	tty.clear()
+	unix.IoctlSetWinsize(int(tty.master.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 40})
+	tty.sees("web> ") // drawn anew
+	tty.types(strings.Repeat("a", 60))
+	tty.sees(strings.Repeat("a", 35) + "\r\n" + strings.Repeat("a", 25))
 }
 
 // One that is told to end leaves its terminal as it was.

@@ -46,6 +46,7 @@ type session struct {
 func Run(ctx context.Context, socket, line, forced, connection string) error {
 	signal.Ignore(unix.SIGPIPE) // nothing is started that would inherit that
 	unix.Umask(0o077)
+	os.Clearenv() // the library looks at some of it: TZ names a file
 	if forcedCommand(line) {
 		line = forced
 	}

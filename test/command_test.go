@@ -27,7 +27,15 @@ func TestCommandLines(t *testing.T) {
 		}
 		refusedBy(t, prog, m.Run(prog, "--nosuch"), 100, "-nosuch (see --help)")
 	}
+	if r := m.Run("uml-shell", "--help"); r.Code != 0 || r.Err != "" || !strings.HasPrefix(r.Out, "uml-shell - ") {
+		t.Errorf("uml-shell --help: exit %d, %q, printed\n%s", r.Code, r.Err, r.Out)
+	}
+	if r := m.Run("uml-shell", "--version"); r.Code != 0 || r.Err != "" || !regexp.MustCompile(`^uml-shell version \S+\n$`).MatchString(r.Out) {
+		t.Errorf("uml-shell --version: exit %d, %q, printed\n%s", r.Code, r.Err, r.Out)
+	}
 	for want, args := range map[string][]string{
+		`usage: uml-shell [-c COMMAND] (see`: {"uml-shell", "-x"},
+		`usage: uml-shell [-c COMMAND]`:      {"uml-shell", "-c", "status", "x"},
 		`2 names, it takes one`:              {"uml-run", "a", "b"},
 		`flag provided but not defined: -x`:  {"uml-run", "guest", "-x"},
 		`"-x" is no name`:                    {"uml-run", "--", "-x"},
