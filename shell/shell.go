@@ -44,7 +44,8 @@ type session struct {
 // Run is one log-in: a command, or all that is typed if there is none. forced is what
 // sshd was asked for before it forced Name.
 func Run(ctx context.Context, socket, line, forced, connection string) error {
-	signal.Ignore(unix.SIGPIPE) // nothing is started that would inherit that
+	signal.Ignore(unix.SIGPIPE)                          // nothing is started that would inherit that
+	signal.Notify(make(chan os.Signal, 1), unix.SIGQUIT) // the runtime would show its stacks
 	unix.Umask(0o077)
 	os.Clearenv() // the library looks at some of it: TZ names a file
 	if forcedCommand(line) {
@@ -87,7 +88,7 @@ func (s *session) obey(ctx context.Context, line string) error {
 	if err != nil || c == nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT)
+	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGQUIT)
 	defer stop()
 	err = c.run(s, ctx, c, args)
 	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
