@@ -97,10 +97,15 @@ func (k *keyboard) press(c byte) []byte {
 	return whole
 }
 
-// sequence ends what Escape began, if it is at its end.
+// sequence ends what Escape began, if it is at its end. A terminal's answers are among
+// it: what a guest asked of it at the console may come when the prompt is back.
 func (k *keyboard) sequence() []byte {
 	s := string(k.part[1:])
 	last := s[len(s)-1]
+	if strings.IndexByte("P]X^_", s[0]) >= 0 { // 5.6: a string, to the next control character
+		k.part = k.part[:2]
+		return nil
+	}
 	if s == "[" || s == "O" || s == "[[" || s[0] == '[' && last < '@' && len(s) < 32 { // ECMA-48, 5.4: parameters
 		return nil
 	}

@@ -56,13 +56,15 @@ func TestKeyboard(t *testing.T) {
 		"\x1b[200~stop\x1b[201~\r":      "stop",
 		"a\x1b[5~b\x1b[[Ac\r":           "abc",
 		"a\x1b\x1b\x1b[1;2;3;4;5;6Rb\r": "ab",
-		"\x1b[" + strings.Repeat("1", 1000) + "\rstop\r": strings.Repeat("1", 969) + "|stop", // no key
-		"st\x00\x1a\x1eop\r":                             "stop",
-		"ü\xffx\r":                                       "ü?x",
-		"\xe4\r":                                         "",
-		"stop\r\x04status\r":                             "stop",
-		"one\rtwo\r\x1b[A\x1b[A\r":                       "one|two|one",
-		"not ended":                                      "",
+		"\x1b[" + strings.Repeat("1", 1000) + "\rstop\r":     strings.Repeat("1", 969) + "|stop", // no key
+		"\x1b]11;rgb:0000/0000/0000\x07a\x1b]lkill\x1b\\b\r": "ab",                               // answers
+		"\x1bP1$r0m\x1b\\stop\r":                             "stop",
+		"st\x00\x1a\x1eop\r":                                 "stop",
+		"ü\xffx\r":                                           "ü?x",
+		"\xe4\r":                                             "",
+		"stop\r\x04status\r":                                 "stop",
+		"one\rtwo\r\x1b[A\x1b[A\r":                           "one|two|one",
+		"not ended":                                          "",
 	} {
 		if got := strings.Join(lines(t, []byte(typed)), "|"); got != want {
 			t.Errorf("%.40q: %.60q, want %.60q", typed, got, want)
