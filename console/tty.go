@@ -54,10 +54,12 @@ func (s *tty) raw(watch bool) error {
 
 // off is what a guest may have switched on, switched off: a sequence that was cut;
 // colours; the other character set, screen, keypad and cursor keys; a hidden
-// cursor; mouse, focus and paste reports; a scrolling region, lines that do not
-// wrap. (ctlseqs of xterm. Not 1049: where it was never on it moves the cursor.)
+// cursor; mouse, focus and paste reports; keys sent as sequences (the last two, xterm's
+// and kitty's), without which Ctrl-C would be none; a locked keyboard, insertion; a scrolling
+// region, lines that do not wrap. (ctlseqs of xterm. Not 1049: where it was never on it
+// moves the cursor.)
 const off = "\x1b\\\x1b[0m\x0f\x1b(B\x1b[?1047l\x1b[?47l\x1b>\x1b[?1l\x1b[?25h" +
-	"\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b7\x1b[r\x1b8\x1b[?7h"
+	"\x1b[?9l\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?1004l\x1b[?2004l\x1b7\x1b[r\x1b8\x1b[?7h\x1b[2l\x1b[4l\x1b[>4m\x1b[=0u"
 
 // restore gives the terminal back as it was found. It waits for none that takes
 // no more output. What the terminal answered to a guest's questions, and nobody

@@ -31,6 +31,7 @@ func TestConsoles(t *testing.T) {
 		}
 		tty.types([]string{"\r~.", "\r\x1d."}[i%2])
 		service.reads(1)
+		tty.sees("\x1b[=0u") // keys are keys again
 		tty.sees("web> ")
 		tty.clear()
 		tty.types("addresses\r")
