@@ -161,6 +161,8 @@ func (v *view) serve(h *hub) {
 
 // show views the console over conn until its end or the viewer's order.
 func (v *view) show(ctx context.Context, conn int, g *Guest) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	stop, sent := make(chan struct{}), make(chan struct{})
 	shown := make(chan error, 1)
 	v.last.Store(time.Now().UnixNano())
@@ -181,6 +183,7 @@ func (v *view) show(ctx context.Context, conn int, g *Guest) error {
 	case err = <-v.leave:
 		v.left.Store(true)
 		v.before.end()
+		cancel() // who takes over may wait for the terminal
 	}
 	close(stop)
 	if !over {
@@ -275,7 +278,10 @@ func (v *view) shows(ctx context.Context, conn int, g *Guest) error {
 		}
 		switch b[0] {
 		case output:
-			err = v.print(b[1:n])
+			if wrong := v.print(b[1:n]); wrong != nil { // at our own end: no guest is waited for
+				v.end(wrong)
+				err = errLost
+			}
 		case notice:
 			v.screen.say(mconsole.Clean(string(b[1:n])))
 		case ended:

@@ -2,6 +2,7 @@ package console
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"testing"
@@ -76,4 +77,29 @@ func openPair(t *testing.T) (master, slave int) {
 		t.Fatal(err)
 	}
 	return master, int(peer)
+}
+
+// Who is handed the terminal and has to wait for it can leave, and keeps nothing.
+func TestLeaveWhileTakingOver(t *testing.T) {
+	mine, others, err := packet.Pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	waits := make(chan struct{})
+	g := &Guest{name: "guest", given: &given{again: func(ctx context.Context) (p Parts, err error) {
+		close(waits)
+		<-ctx.Done()
+		return p, ctx.Err()
+	}}}
+	v := &view{screen: newTTY("test"), Options: Options{Time: time.Hour}, resized: make(chan struct{}, 1), leave: make(chan error, 1), looked: make(chan struct{}), before: before{over: make(chan struct{})}}
+	shown := make(chan error, 1)
+	go func() { shown <- v.show(t.Context(), mine, g) }()
+	if err := packet.Send(others, message(hand, ""), []int{others, others}, 0); err != nil {
+		t.Fatal(err)
+	}
+	<-waits
+	v.leave <- errLeft
+	if err := <-shown; !errors.Is(err, errLeft) || v.hangs {
+		t.Errorf("left: %v, hangs: %v", err, v.hangs)
+	}
 }
