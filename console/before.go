@@ -30,7 +30,10 @@ func (f *before) shows(v *view) {
 		if v.screen.typed { // and so it is raw
 			line = bytes.ReplaceAll(line, []byte("\n"), []byte("\r\n"))
 		}
-		v.screen.write(line, v.left.Load)
+		if err := v.screen.write(line, v.left.Load); err != nil {
+			v.end(err)
+			return
+		}
 	}
 }
 

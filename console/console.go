@@ -118,6 +118,7 @@ func View(ctx context.Context, o Options) (err error) {
 		v.types()
 	})
 	v.start(func() { v.before.shows(v) })
+	defer context.AfterFunc(ctx, func() { v.end(fault.Temporary("told to stop")) })()
 	if err := v.attend(ctx); !errors.Is(err, errLeft) {
 		return err
 	}

@@ -63,6 +63,8 @@ const escapes = "^] ~"
 
 // view shows the console; before it has anything to show, the log.
 func (s *session) view(ctx context.Context, d *door, wait bool, log *os.File) error {
+	ctx, cancel := s.heard(ctx)
+	defer cancel()
 	escape := "none"
 	if screen.Is(os.Stdin) {
 		escape = escapes

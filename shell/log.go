@@ -30,6 +30,8 @@ func (s *session) log(ctx context.Context, c *command, args []string) error {
 			return c.usage()
 		}
 	}
+	ctx, cancel := s.heard(ctx)
+	defer cancel()
 	f, err := s.openLog(ctx, r)
 	if err != nil {
 		return err
@@ -41,6 +43,23 @@ func (s *session) log(ctx context.Context, c *command, args []string) error {
 		return nil
 	}
 	return err
+}
+
+// heard ends what waits without end when nobody reads the output any more: without a
+// terminal sshd tells of a lost connection by nothing else, and each that waits is one
+// of the few connections that an account has to the service.
+func (s *session) heard(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if !s.terminal {
+		go func() {
+			defer cancel()
+			fds := []unix.PollFd{{Fd: 1}} // hang-ups are said unasked
+			for ctx.Err() == nil && fds[0].Revents == 0 {
+				unix.Poll(fds, 1000)
+			}
+		}()
+	}
+	return ctx, cancel
 }
 
 // openLog is a pipe that the log comes through, as lines of plain text.

@@ -131,6 +131,13 @@ func TestPrompt(t *testing.T) {
 	tty.types("\x03")
 	tty.sees("interrupted; what was begun goes on")
 	tty.sees("web> ")
+	tty.clear()
+	tty.types("restart\r")
+	tty.sees("restart\r\n")
+	time.Sleep(200 * time.Millisecond)
+	tty.types("\x1c")
+	tty.sees("interrupted; what was begun goes on")
+	tty.sees("web> ")
 	if after := tty.modes(); after != before {
 		t.Errorf("at the prompt the terminal is %+v, was %+v", after, before)
 	}
@@ -156,6 +163,22 @@ func TestPromptResized(t *testing.T) {
 	tty.sees(strings.Repeat("a", 35) + "\r\n" + strings.Repeat("a", 25))
 }
 
+// One command at a terminal is interrupted as at the prompt.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	service := newStand(t, machine("up"))
+	for _, key := range []string{"\x03", "\x1c"} {
+		tty, cmd := terminal(t, service.socket, "UML_TEST_LINE=restart")
+		tty.sees("restart") // after a second
+		tty.types(key)
+		tty.sees("interrupted; what was begun goes on")
+		cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != fault.MayPass || strings.Contains(tty.shown(), "goroutine") {
+			t.Errorf("%q: exit %d, %.400q", key, code, tty.shown())
+		}
+	}
+}
+
 // One that is told to end leaves its terminal as it was.
 func TestPromptEnds(t *testing.T) {
 	t.Parallel()
@@ -169,6 +192,73 @@ func TestPromptEnds(t *testing.T) {
 	}
 	if after := tty.modes(); after.Lflag&unix.ECHO == 0 {
 		t.Errorf("at the end the terminal is %+v", after)
+	}
+}
+
+// Without a terminal, what waits ends when nobody is there to hear of it.
+func TestUnheard(t *testing.T) {
+	t.Parallel()
+	service := newStand(t, machine("up"))
+	for _, line := range []string{fmt.Sprintf("log -f -n %d", silent), "console"} {
+		input, typed, err := os.Pipe() // of which nothing comes
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer typed.Close()
+		output, to, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
+		cmd.Env = []string{"UML_TEST_SOCKET=" + service.socket, "UML_TEST_LINE=" + line}
+		cmd.Stdin, cmd.Stdout = input, to
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+		asked := len(service.acts())
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		to.Close()
+		for end := time.Now().Add(time.Minute); len(service.acts()) < asked+2 && time.Now().Before(end); {
+			time.Sleep(10 * time.Millisecond)
+		}
+		output.Close()
+		ends(t, line, cmd)
+	}
+}
+
+// A console that cannot be shown ends, whatever it waits for.
+func TestConsoleUnseen(t *testing.T) {
+	t.Parallel()
+	service := newStand(t, machine("up"))
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, slave := pair(t)
+	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
+	cmd.Env = []string{"UML_TEST_SOCKET=" + service.socket, "UML_TEST_LINE=console"}
+	cmd.Stdin, cmd.Stdout = slave, full
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true, Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(service.guest, "login: ")
+	ends(t, "console", cmd)
+	if code := cmd.ProcessState.ExitCode(); code != fault.MayPass {
+		t.Errorf("exit %d", code)
+	}
+}
+
+func ends(t *testing.T, what string, cmd *exec.Cmd) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() { cmd.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Errorf("%s: has not ended", what)
+		cmd.Process.Kill()
+		<-done
 	}
 }
 

@@ -21,12 +21,12 @@ type customer struct {
 }
 
 // terminal starts a shell at one.
-func terminal(t *testing.T, socket string) (*customer, *exec.Cmd) {
+func terminal(t *testing.T, socket string, env ...string) (*customer, *exec.Cmd) {
 	t.Helper()
 	master, slave := pair(t)
 	unix.IoctlSetWinsize(int(slave.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: 80})
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = []string{"UML_TEST_SOCKET=" + socket}
+	cmd.Env = append([]string{"UML_TEST_SOCKET=" + socket}, env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
 	null, err := os.Open(os.DevNull)
 	if err != nil {
