@@ -2,6 +2,7 @@ package shell
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ func TestConsoles(t *testing.T) {
 	service := newStand(t, machine("up"))
 	tty, cmd := terminal(t, service.socket)
 	tty.sees("web> ")
+	open := 0
 	for i := range 5 {
 		tty.clear()
 		tty.types("console\r")
@@ -37,6 +39,11 @@ func TestConsoles(t *testing.T) {
 		tty.types("addresses\r")
 		tty.sees("192.0.2.20")
 		tty.sees("web> ")
+		if n := count(t, cmd.Process.Pid); i == 0 {
+			open = n
+		} else if n != open {
+			t.Errorf("after %d consoles it has %d descriptors, after one %d", i+1, n, open)
+		}
 	}
 	tty.clear()
 	tty.types("console tty1\rtyped ahead") // is for the guest
@@ -142,4 +149,13 @@ func TestBoot(t *testing.T) {
 	if got := strings.Join(acts, " "); got != "login status log start console" {
 		t.Errorf("asked for %s", got)
 	}
+}
+
+func count(t *testing.T, pid int) int {
+	t.Helper()
+	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
 }
