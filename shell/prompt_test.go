@@ -96,8 +96,9 @@ func TestCommands(t *testing.T) {
 		t.Errorf("%d stops", stops)
 	}
 	at := time.Date(2026, 11, 28, 9, 0, 0, 0, time.UTC)
-	service.answers[request.Status].Machine.Since = &at
-	if out, _, _ := run(t, service.socket, "status", "", "TZ=:/usr/share/zoneinfo/Asia/Tokyo", "HOME=/root"); !strings.HasPrefix(out, "web is down since "+at.Local().Format("2006-01-02 15:04:05")) {
+	dated := machine("down")
+	dated[request.Status].Machine.Since = &at
+	if out, _, _ := run(t, newStand(t, dated).socket, "status", "", "TZ=:/usr/share/zoneinfo/Asia/Tokyo", "HOME=/root"); !strings.HasPrefix(out, "web is down since "+at.Local().Format("2006-01-02 15:04:05")) {
 		t.Errorf("with another zone in its environment: %s", out)
 	}
 	if _, errs, code := run(t, service.socket+"no", "status", ""); code != 111 || !strings.Contains(errs, "does not run") {
