@@ -268,7 +268,9 @@ func (v *view) take(typed []byte) {
 		case suspend:
 			v.suspend()
 		case help:
-			v.screen.say(v.help())
+			if writable(2) {
+				v.screen.say(v.help())
+			}
 		}
 	}
 }
@@ -303,5 +305,7 @@ func (v *view) send(packet []byte) {
 		default:
 		}
 	}
-	unix.Write(2, []byte("\a"))
+	if writable(2) {
+		unix.Write(2, []byte("\a"))
+	}
 }

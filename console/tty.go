@@ -96,6 +96,14 @@ func (s *tty) say(line string) {
 	fmt.Fprint(os.Stderr, before, s.program, ": ", line, after)
 }
 
+// writable says whether a terminal takes output now: who reads what is typed does not
+// wait for that, or the escape would not be heard.
+func writable(fd int) bool {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0
+}
+
 func (s *tty) window() (w unix.Winsize) {
 	for fd := range 2 {
 		if got, err := unix.IoctlGetWinsize(fd, unix.TIOCGWINSZ); err == nil && got.Row > 0 {
