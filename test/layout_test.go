@@ -41,7 +41,7 @@ func TestLayout(t *testing.T) {
 		"swap":       low,
 		"probe":      own("fault"),
 		"lock":       own("fault", "handle"),
-		"mconsole":   own("fault", "handle"),
+		"mconsole":   own("fault", "handle", "packet"),
 		"packet":     nil,
 		"request":    own("fault", "handle", "mconsole", "packet"),
 		"supervisor": own("fault", "handle"),
