@@ -57,7 +57,7 @@ func TestLayout(t *testing.T) {
 		"version":    nil,
 		"cmdline":    append(own("spelling", "version"), low...),
 		"screen":     nil,
-		"logdir":     own("fault", "handle", "mconsole"),
+		"logdir":     own("fault", "handle", "mconsole", "packet"),
 		"console":    own("fault", "handle", "mconsole", "packet", "screen"),
 		// What any customer runs: nothing that looks at machines.
 		"shell": own("console", "fault", "handle", "mconsole", "packet", "request", "screen", "seccomp", "spelling"),

@@ -121,6 +121,27 @@ func TestShelld(t *testing.T) {
 	}
 }
 
+// A guest that was broken out of lets its lock go: it is ended all the same. To who
+// looks for its holder a lock file that was deleted is as good.
+func TestShelldKillsUnlocked(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := l.Machine("bara", lab.Settings{"ip4": "192.0.2.20"})
+	m.Login("/bin/false")
+	m.Activate()
+	m.WaitUp(0)
+	l.Shelld()
+	l.Must("rm", m.Dir+"/lock")
+	if a, _, _ := asked(t, l, m.UID, request.Request{Act: request.Kill}); !strings.HasPrefix(a.Text, "bara: killed (") {
+		t.Errorf("kill: %+v", a)
+	}
+	if left := l.Processes(func(s lab.Status) bool { return s.Int("Uid") == m.UID }); len(left) > 0 {
+		t.Errorf("kill left %v", left)
+	}
+	must(t, l, m.UID, request.Request{Act: request.Start})
+	m.WaitUp(0)
+}
+
 // Whose machine it is: nobody's but the account's whose home is its directory and
 // whom its settings name.
 func TestShelldRefuses(t *testing.T) {
@@ -421,14 +442,16 @@ func TestShelldHostile(t *testing.T) {
 
 	// Descriptors whose last close waits for an hour, with what is refused and what is
 	// answered.
+	l.Kill(l.ShelldPID(), unix.SIGSTOP) // it is busy while they come, and has the last of each
 	for range 60 {
 		sock, fd := l.Ask(bad.UID), lingering(t)
-		if packet.Send(sock, []byte(`{"act":"status"}`), []int{fd}, 0) != nil { // refused before
-			unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{})
+		if err := packet.Send(sock, []byte(`{"act":"status"}`), []int{fd}, 0); err != nil {
+			t.Error(err)
 		}
 		unix.Close(fd)
 		unix.Close(sock)
 	}
+	l.Kill(l.ShelldPID(), unix.SIGCONT)
 	served("sockets that linger")
 
 	// Ten thousand at once, of users who have no machine, and of the account.
