@@ -1,7 +1,6 @@
 package test
 
 import (
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -440,20 +439,6 @@ func TestShelldHostile(t *testing.T) {
 	}
 	served("what is no request")
 
-	// Descriptors whose last close waits for an hour, with what is refused and what is
-	// answered.
-	l.Kill(l.ShelldPID(), unix.SIGSTOP) // it is busy while they come, and has the last of each
-	for range 60 {
-		sock, fd := l.Ask(bad.UID), lingering(t)
-		if err := packet.Send(sock, []byte(`{"act":"status"}`), []int{fd}, 0); err != nil {
-			t.Error(err)
-		}
-		unix.Close(fd)
-		unix.Close(sock)
-	}
-	l.Kill(l.ShelldPID(), unix.SIGCONT)
-	served("sockets that linger")
-
 	// Ten thousand at once, of users who have no machine, and of the account.
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
@@ -487,44 +472,6 @@ func TestShelldHostile(t *testing.T) {
 	l.StopShelld()
 	l.Shelld()
 	served("a kill")
-}
-
-// lingering is a TCP socket whose last close waits for an hour, unless who closes it
-// ends (net/ipv4/af_inet.c, inet_release).
-func lingering(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	peer, err := l.Accept() // and never reads
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { peer.Close() })
-	f, err := conn.(*net.TCPConn).File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	fd, err := unix.Dup(int(f.Fd()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	unix.SetNonblock(fd, true)
-	for b := make([]byte, 64<<10); err == nil; {
-		_, err = unix.Write(fd, b)
-	}
-	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 3600}); err != nil {
-		t.Fatal(err)
-	}
-	return fd
 }
 
 // hear is an answer as it comes.
