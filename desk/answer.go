@@ -3,6 +3,8 @@ package desk
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"uml/fault"
@@ -87,6 +89,9 @@ func line(who string, r request.Request, note string, began time.Time) string {
 	s := who + ": " + string(r.Act)
 	for _, word := range []string{r.Key, r.Channel} {
 		if word != "" {
+			if strings.ContainsFunc(word, func(c rune) bool { return !('a' <= c && c <= 'z' || '0' <= c && c <= '9') }) {
+				word = strconv.Quote(word) // it could read as an outcome
+			}
 			s += " " + word
 		}
 	}

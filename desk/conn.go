@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
+	"uml/packet"
 	"uml/request"
 )
 
@@ -33,14 +34,18 @@ var (
 	errRights = fault.Permanent("a request has no descriptors")
 )
 
-// receive receives a packet. Descriptors that come with one are never ours: the
-// kernel closes them, since there is no room for them (unix(7), MSG_CTRUNC).
+// receive receives a packet. One that has descriptors is looked at and left where it
+// is (unix(7), MSG_CTRUNC): to receive it without room for them closes them, and that
+// can be made to wait as long as the sender likes (packet.Apart).
 func (c *conn) receive() (b []byte, err error) {
 	b = make([]byte, request.Max+1)
 	var n, flags int
 	wrong := c.raw.Read(func(fd uintptr) bool {
 		for {
-			n, _, flags, _, err = unix.Recvmsg(int(fd), b, nil, unix.MSG_DONTWAIT)
+			n, _, flags, _, err = unix.Recvmsg(int(fd), b, nil, unix.MSG_DONTWAIT|unix.MSG_PEEK)
+			if err == nil && flags&unix.MSG_CTRUNC == 0 {
+				n, _, flags, _, err = unix.Recvmsg(int(fd), b, nil, unix.MSG_DONTWAIT)
+			}
 			if !errors.Is(err, unix.EINTR) {
 				return !errors.Is(err, unix.EAGAIN)
 			}
@@ -93,39 +98,48 @@ func (c *conn) watched() (context.Context, context.CancelFunc) {
 // does not receive are root's until then, and root without CAP_SYS_RESOURCE may have
 // so many and no more (ETOOMANYREFS, net/core/scm.c): so each account has no more of
 // them than connections.
+//
+// What he says meanwhile is not read: each packet wakes us, and his end does.
 func (c *conn) hungUp() {
 	c.f.SetReadDeadline(time.Time{})
 	c.raw.Read(func(fd uintptr) bool {
-		var b [1]byte
-		for {
-			now := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
-			unix.Poll(now, 0)
-			if now[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0 {
-				return true
-			}
-			if now[0].Revents&unix.POLLRDHUP != 0 { // he says no more, and may still hear
-				return false
-			}
-			if _, _, _, _, err := unix.Recvmsg(int(fd), b[:], nil, unix.MSG_DONTWAIT); errors.Is(err, unix.EAGAIN) {
-				return false
-			}
-		}
+		now := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		unix.Poll(now, 0)
+		return now[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0 // RDHUP: he says no more, and may still hear
 	})
 }
 
 // close hangs up. What was sent and not read would, at a plain close, take our last
 // answer away from the asker (ECONNRESET, net/unix/af_unix.c): so no more is taken,
-// and what is there is read first.
+// and what is there is read first, but for descriptors.
 func (c *conn) close() {
+	read := true
 	c.raw.Control(func(fd uintptr) {
+		// With it even an empty packet has a word, and the end has none.
+		unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
 		unix.Shutdown(int(fd), unix.SHUT_RD)
-		var b [1]byte
-		for {
-			n, _, _, _, err := unix.Recvmsg(int(fd), b[:], nil, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
-			if err != nil && !errors.Is(err, unix.EINTR) || err == nil && n == 0 {
-				return
-			}
-		}
+		read = readOut(int(fd))
 	})
-	c.f.Close()
+	if read {
+		c.f.Close()
+		return
+	}
+	packet.Apart(func() { c.f.Close() })
+}
+
+// readOut reads what is there; false if it came to descriptors, which stay.
+func readOut(fd int) bool {
+	control := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	for {
+		_, controls, flags, _, err := unix.Recvmsg(fd, nil, control, unix.MSG_DONTWAIT|unix.MSG_PEEK)
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil || controls == 0:
+			return true
+		case flags&unix.MSG_CTRUNC != 0:
+			return false
+		}
+		unix.Recvmsg(fd, nil, control, unix.MSG_DONTWAIT)
+	}
 }

@@ -2,6 +2,7 @@ package desk
 
 import (
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -117,4 +118,72 @@ func TestWatched(t *testing.T) {
 	}
 	c.close()
 	unix.Close(asker)
+}
+
+// What was sent along with a request is closed by whoever drops it last, and its
+// owner says how long that takes: nobody is held up by it.
+func TestCloseLingers(t *testing.T) {
+	for name, send := range map[string]func(asker, fd int) error{
+		"unread": func(asker, fd int) error { return packet.Send(asker, []byte("x"), []int{fd}, 0) },
+		"empty":  func(asker, fd int) error { return packet.Send(asker, nil, []int{fd}, 0) },
+		"behind an empty": func(asker, fd int) error {
+			return errors.Join(packet.Send(asker, nil, nil, 0), packet.Send(asker, nil, []int{fd}, 0))
+		},
+		"behind a request": func(asker, fd int) error {
+			return errors.Join(packet.Send(asker, []byte("x"), nil, 0), packet.Send(asker, []byte("x"), []int{fd}, 0))
+		},
+	} {
+		for _, received := range []bool{false, true} {
+			c, asker := pair(t)
+			fd := lingering(t)
+			if err := send(asker, fd); err != nil {
+				t.Fatal(err)
+			}
+			unix.Close(fd)
+			done := make(chan struct{})
+			go func() {
+				if received {
+					c.receive()
+				}
+				c.close()
+				close(done)
+			}()
+			select {
+			case <-done:
+			case <-time.After(10 * time.Second):
+				t.Errorf("%s, received %v: still closing", name, received)
+			}
+			unix.Close(asker)
+		}
+	}
+}
+
+// lingering is a TCP socket whose last close waits for an hour.
+func lingering(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(
+		unix.Connect(fd, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}),
+		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 3600}),
+		unix.SetNonblock(fd, true),
+	); err != nil {
+		t.Fatal(err)
+	}
+	peer, err := l.Accept() // and never reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { peer.Close() })
+	for b := make([]byte, 64<<10); err == nil; {
+		_, err = unix.Write(fd, b)
+	}
+	return fd
 }

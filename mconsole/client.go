@@ -25,6 +25,7 @@ import (
 
 	"uml/fault"
 	"uml/handle"
+	"uml/packet"
 )
 
 // A Client is a guest's kernel, held by its process and its socket.
@@ -114,7 +115,7 @@ func (c *Client) Ask(ctx context.Context, command string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make a socket: %w", err)
 	}
-	defer unix.Close(sock)
+	defer packet.Apart(func() { unix.Close(sock) })
 	if err := unix.SetsockoptInt(sock, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return "", fmt.Errorf("ask for credentials: %w", err)
 	}

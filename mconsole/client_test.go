@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,9 +71,11 @@ func act(how string) error {
 		case "late error":
 			err = errors.Join(say(datagram(1, 1, 6, "Read \x00")), say(datagram(0, 0, 7, "failed\x00")))
 		case "lies first":
-			rights := unix.UnixRights(0, 1, 2)
-			err = errors.Join(say(datagram(0, 0, 1<<31, "lie\x00")), say(nil), say(make([]byte, 60000)),
-				unix.Sendmsg(sock, datagram(0, 0, 1<<30, "lie\x00"), rights, from, 0), say(datagram(0, 0, 6, "truth\x00")))
+			err = errors.Join(say(datagram(0, 0, 1<<31, "lie\x00")), say(nil), say(make([]byte, 60000)), say(datagram(0, 0, 6, "truth\x00")))
+		case "lingers":
+			err = lingers(sock, from)
+		case "lingers after":
+			err = errors.Join(say(datagram(0, 0, 6, "truth\x00")), lingers(sock, from))
 		case "cut":
 			err = say(datagram(0, 1, 5, "part\x00"))
 		case "ends":
@@ -94,6 +97,34 @@ func act(how string) error {
 		}
 	}
 }
+
+// lingers sends a TCP socket whose last close waits for an hour, unless who closes
+// it ends.
+func lingers(sock int, to unix.Sockaddr) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	listeners = append(listeners, l)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := errors.Join(
+		unix.Connect(fd, &unix.SockaddrInet4{Port: l.Addr().(*net.TCPAddr).Port, Addr: [4]byte{127, 0, 0, 1}}),
+		unix.SetNonblock(fd, true)); err != nil {
+		return err
+	}
+	for b := make([]byte, 64<<10); err == nil; {
+		_, err = unix.Write(fd, b) // and nobody reads
+	}
+	return errors.Join(
+		unix.Sendmsg(sock, datagram(0, 0, 6, "truth\x00"), unix.UnixRights(fd), to, 0),
+		unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1, Linger: 3600}))
+}
+
+var listeners []net.Listener // not collected
 
 // kernel starts an answering process, and returns its number and its root.
 func kernel(t *testing.T, how string) (pid int, root string) {
@@ -150,6 +181,8 @@ func TestAsk(t *testing.T) {
 		{"long", patience, strings.Repeat("x", 60*511), "", fault.OK},
 		{"late error", patience, "", `guest: the guest's kernel refuses "version": Read failed`, fault.MustMend},
 		{"lies first", patience, "truth", "", fault.OK},
+		{"lingers", patience, "", "guest: sends descriptors, which no guest's kernel does", fault.MayPass},
+		{"lingers after", patience, "truth", "", fault.OK},
 		{"cut", time.Second, "part", `guest: the answer to "version" is cut after 4 bytes: nothing more came in time`, fault.MayPass},
 		{"ends", patience, "part", `guest: the answer to "version" is cut after 4 bytes: the guest ended`, fault.MayPass},
 		{"endless", patience, strings.Repeat("more", maxParts), `guest: the answer to "version" is cut after 32768 bytes: it has no end`, fault.MayPass},

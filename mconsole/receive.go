@@ -93,10 +93,16 @@ func wait(sock, process, wake int) error {
 }
 
 // part receives a datagram; nil if it is not from the kernel's process. There is
-// room for the sender's credentials and for no descriptor that he may send along.
+// room for the sender's credentials and for no descriptor that he may send along: one
+// that has some is looked at, and left where it is. To drop a descriptor closes it,
+// which can take as long as its owner likes (packet.Apart).
 func (c *Client) part(sock int) ([]byte, error) {
 	data := make([]byte, maxReply+1)
 	control := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
+	_, _, flags, _, err := unix.Recvmsg(sock, nil, control, unix.MSG_DONTWAIT|unix.MSG_PEEK|unix.MSG_CMSG_CLOEXEC)
+	if err == nil && flags&unix.MSG_CTRUNC != 0 {
+		return nil, fault.Temporary("%s: sends descriptors, which no guest's kernel does", c.name)
+	}
 	n, controls, _, _, err := unix.Recvmsg(sock, data, control, unix.MSG_DONTWAIT|unix.MSG_CMSG_CLOEXEC)
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EINTR) {
 		return nil, nil

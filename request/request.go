@@ -61,6 +61,9 @@ const (
 	Max = 16 << 10
 	// MaxLines bounds how much of a log is asked for.
 	MaxLines = 10000
+	// maxWord bounds what is told in the log before the outcome: a longer one would
+	// push that off its line's end.
+	maxWord = 16
 )
 
 // Parse reads a request and checks it whole.
@@ -111,6 +114,9 @@ func (r Request) check() error {
 	}
 	if strings.ContainsAny(r.Line, "\x00\r\n") {
 		return fault.Permanent("line: is not one")
+	}
+	if max(len(r.Key), len(r.Channel)) > maxWord {
+		return fault.Permanent("key or channel: more than %d bytes", maxWord)
 	}
 	return nil // what key and channel may be is for who uses them
 }

@@ -2,18 +2,21 @@ package service
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
 	"uml/lock"
+	"uml/settings"
 )
 
 // Kill ends the machine's guest at once, and keeps it down: a power cut, after which
 // what the guest had not written back is lost. What the kernel leaves is ended too.
 func (m *Machine) Kill(ctx context.Context) (Stopped, error) {
-	return m.stop(ctx, 0, m.kill)
+	return m.stop(ctx, 0, m.kill, true)
 }
 
 func (m *Machine) kill(ctx context.Context, h *lock.Holder, _ time.Time, s *Stopped) error {
@@ -22,7 +25,16 @@ func (m *Machine) kill(ctx context.Context, h *lock.Holder, _ time.Time, s *Stop
 		return err
 	}
 	defer k.close()
+	return k.kill(ctx, s)
+}
+
+// kill ends the kernel, and who is in its jail: it may have let the lock go, by which
+// they would be found.
+func (k *kernel) kill(ctx context.Context, s *Stopped) error {
 	s.Outcome = Killed
+	var jail, host unix.Stat_t
+	err := errors.Join(unix.Stat(fmt.Sprintf("/proc/%d/root", k.pid), &jail), unix.Stat("/", &host))
+	alone := err == nil && (jail.Dev != host.Dev || jail.Ino != host.Ino)
 	if err := k.signal(unix.SIGKILL); err != nil {
 		return err
 	}
@@ -31,7 +43,22 @@ func (m *Machine) kill(ctx context.Context, h *lock.Holder, _ time.Time, s *Stop
 		return err
 	}
 	if !ended {
-		return fault.Temporary("%s: process %d was killed, and does not end (state D in ps?)", m.Real, k.pid)
+		return fault.Temporary("%s: process %d was killed, and does not end (state D in ps?)", k.m.Real, k.pid)
 	}
-	return m.straysOf(k.uid)
+	if alone {
+		if err := lock.EndInside(&jail, k.uid); err != nil {
+			return err
+		}
+	}
+	return k.m.straysOf(k.uid)
+}
+
+// killUnlocked ends a kernel that is the supervisor's process, held by fd, and does
+// not hold the machine's lock.
+func (m *Machine) killUnlocked(ctx context.Context, pid, fd int, s *Stopped) error {
+	owner, err := settings.Read(m.dir)
+	if owner == nil || owner.User.UID == 0 {
+		return fault.Temporary("%s: whose it is cannot be told: %w", m.Real, err)
+	}
+	return (&kernel{m: m, pid: pid, uid: owner.User.UID, fd: fd}).kill(ctx, s)
 }

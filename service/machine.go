@@ -63,7 +63,7 @@ func (m *Machine) Down(ctx context.Context) error {
 		return err
 	}
 	if h == nil {
-		return m.endStart(by, time.Now(), new(Stopped))
+		return m.endStart(ctx, by, time.Now(), new(Stopped), false)
 	}
 	k, err := m.hold(h)
 	if k == nil || err != nil {

@@ -52,11 +52,12 @@ const (
 // start it again, presses Ctrl-Alt-Del, and waits for the guest to end. After
 // timeout the kernel is told to, and then made to.
 func (m *Machine) Stop(ctx context.Context, timeout time.Duration) (s Stopped, err error) {
-	return m.stop(ctx, timeout, m.end)
+	return m.stop(ctx, timeout, m.end, false)
 }
 
-// stop has the guest not started again, and ends it.
-func (m *Machine) stop(ctx context.Context, timeout time.Duration, end func(context.Context, *lock.Holder, time.Time, *Stopped) error) (s Stopped, err error) {
+// stop has the guest not started again, and ends it; at once, even a kernel that does
+// not hold its lock.
+func (m *Machine) stop(ctx context.Context, timeout time.Duration, end func(context.Context, *lock.Holder, time.Time, *Stopped) error, atOnce bool) (s Stopped, err error) {
 	began := time.Now()
 	defer func() { s.Took = time.Since(began) }()
 	until := began.Add(timeout)
@@ -75,7 +76,7 @@ func (m *Machine) stop(ctx context.Context, timeout time.Duration, end func(cont
 		case quiet && by == 0:
 			return s, m.strays()
 		default:
-			err = m.endStart(by, until, &s)
+			err = m.endStart(ctx, by, until, &s, atOnce)
 		}
 		if err != nil {
 			return s, err
@@ -176,7 +177,7 @@ func (k *kernel) shutDown(ctx context.Context, until time.Time, s *Stopped) (end
 
 // endStart ends a start: TERM has it give back what it claimed. by is the process
 // that holds the lock, if any does; a start that waits does not.
-func (m *Machine) endStart(by int, until time.Time, stopped *Stopped) error {
+func (m *Machine) endStart(ctx context.Context, by int, until time.Time, stopped *Stopped, atOnce bool) error {
 	if time.Now().After(until.Add(enough)) {
 		return m.stuck(by)
 	}
@@ -197,6 +198,9 @@ func (m *Machine) endStart(by int, until time.Time, stopped *Stopped) error {
 	was := runscript.IsKernel(pid)
 	if k, _, err := runscript.Kernel(m.dir); k != nil || err != nil {
 		return err
+	}
+	if was && atOnce {
+		return m.killUnlocked(ctx, pid, fd, stopped)
 	}
 	if was { // a signal would be a power cut
 		return fault.Temporary("%s: process %d is a guest's kernel and does not hold %s, which was deleted or let go: it cannot be asked (shut the guest down from inside)", m.Real, pid, m.dir.Join(lock.Name))

@@ -41,7 +41,7 @@ func TestLayout(t *testing.T) {
 		"swap":       low,
 		"probe":      own("fault"),
 		"lock":       own("fault", "handle"),
-		"mconsole":   own("fault", "handle"),
+		"mconsole":   own("fault", "handle", "packet"),
 		"packet":     nil,
 		"request":    own("fault", "handle", "mconsole", "packet"),
 		"supervisor": own("fault", "handle"),
@@ -57,7 +57,7 @@ func TestLayout(t *testing.T) {
 		"version":    nil,
 		"cmdline":    append(own("spelling", "version"), low...),
 		"screen":     nil,
-		"logdir":     own("fault", "handle", "mconsole"),
+		"logdir":     own("fault", "handle", "mconsole", "packet"),
 		"console":    own("fault", "handle", "mconsole", "packet", "screen"),
 		// What any customer runs: nothing that looks at machines.
 		"shell": own("console", "fault", "handle", "mconsole", "packet", "request", "screen", "seccomp", "spelling"),

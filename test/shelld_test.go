@@ -120,6 +120,27 @@ func TestShelld(t *testing.T) {
 	}
 }
 
+// A guest that was broken out of lets its lock go: it is ended all the same. To who
+// looks for its holder a lock file that was deleted is as good.
+func TestShelldKillsUnlocked(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := l.Machine("bara", lab.Settings{"ip4": "192.0.2.20"})
+	m.Login("/bin/false")
+	m.Activate()
+	m.WaitUp(0)
+	l.Shelld()
+	l.Must("rm", m.Dir+"/lock")
+	if a, _, _ := asked(t, l, m.UID, request.Request{Act: request.Kill}); !strings.HasPrefix(a.Text, "bara: killed (") {
+		t.Errorf("kill: %+v", a)
+	}
+	if left := l.Processes(func(s lab.Status) bool { return s.Int("Uid") == m.UID }); len(left) > 0 {
+		t.Errorf("kill left %v", left)
+	}
+	must(t, l, m.UID, request.Request{Act: request.Start})
+	m.WaitUp(0)
+}
+
 // Whose machine it is: nobody's but the account's whose home is its directory and
 // whom its settings name.
 func TestShelldRefuses(t *testing.T) {
