@@ -28,8 +28,7 @@ func TakeCensus() (Census, error) {
 
 // add looks through one process's descriptors.
 func (c Census) add(pid int) error {
-	return eachLocked(pid, func(st *unix.Stat_t, taker int) error {
-		id := file{st.Dev, st.Ino}
+	return eachLocked(pid, func(id file, taker int) error {
 		if !slices.ContainsFunc(c[id], func(h Holder) bool { return h.PID == pid }) {
 			c[id] = append(c[id], Holder{PID: pid, Taker: taker})
 		}

@@ -91,9 +91,9 @@ func eachProcess(do func(pid int) error) error {
 func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
 
 // holds looks through one process's descriptors.
-func holds(pid int, file *unix.Stat_t) (h Holder, found bool, err error) {
-	err = eachLocked(pid, func(st *unix.Stat_t, taker int) error {
-		if st.Dev != file.Dev || st.Ino != file.Ino {
+func holds(pid int, st *unix.Stat_t) (h Holder, found bool, err error) {
+	err = eachLocked(pid, func(id file, taker int) error {
+		if id != (file{st.Dev, st.Ino}) {
 			return nil
 		}
 		status, err := handle.ReadProc("/proc/" + strconv.Itoa(pid) + "/status")
@@ -116,7 +116,7 @@ var errEnough = errors.New("enough")
 // returns an error other than that one is gone. The lock line's device is the
 // filesystem's, which need not be what stat says (btrfs, overlayfs): so the file
 // itself is asked.
-func eachLocked(pid int, do func(st *unix.Stat_t, taker int) error) error {
+func eachLocked(pid int, do func(id file, taker int) error) error {
 	dir := "/proc/" + strconv.Itoa(pid)
 	infos, err := os.Open(dir + "/fdinfo")
 	if err != nil {
@@ -135,7 +135,7 @@ func eachLocked(pid int, do func(st *unix.Stat_t, taker int) error) error {
 	return nil
 }
 
-func ifLocked(dir, fd string, do func(st *unix.Stat_t, taker int) error) error {
+func ifLocked(dir, fd string, do func(id file, taker int) error) error {
 	info, err := handle.ReadProc(path.Join(dir, "fdinfo", fd))
 	if err != nil {
 		return err
@@ -144,15 +144,17 @@ func ifLocked(dir, fd string, do func(st *unix.Stat_t, taker int) error) error {
 	if !ok {
 		return nil
 	}
-	var st unix.Stat_t
+	// Of what the kernel knows: to ask a filesystem that an account serves itself (FUSE)
+	// could take for ever.
+	var now unix.Statx_t
 	name := path.Join(dir, "fd", fd)
-	if err := unix.Stat(name, &st); err != nil {
+	if err := unix.Statx(unix.AT_FDCWD, name, unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &now); err != nil {
 		return &os.PathError{Op: "stat", Path: name, Err: err}
 	}
-	if st.Ino != inode {
+	if now.Ino != inode {
 		return nil
 	}
-	return do(&st, taker)
+	return do(file{unix.Mkdev(now.Dev_major, now.Dev_minor), inode}, taker)
 }
 
 // flockTaker finds "lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF" in the
