@@ -10,6 +10,8 @@ import (
 	"uml/fault"
 	"uml/packet"
 	"uml/request"
+	"uml/runscript"
+	"uml/supervisor"
 )
 
 // An outcome is what an act came to.
@@ -63,7 +65,7 @@ func (d *Desk) attend(c *conn, uid int, r request.Request, who *string, began ti
 	}
 	o, err := (&ask{d, c, a, r}).act()
 	if err != nil {
-		o = outcome{answer: request.Failed(err), note: "failed: " + err.Error()}
+		o = outcome{answer: request.Failed(plain(err)), note: "failed: " + err.Error()}
 	}
 	err = c.reply(o.answer, o.fds...)
 	packet.Close(o.fds)
@@ -82,6 +84,18 @@ func (d *Desk) attend(c *conn, uid int, r request.Request, who *string, began ti
 		c.hungUp()
 	}
 	return nil
+}
+
+// plain says what the asker can understand: he has no paths and no commands but his own.
+// The log has it as it is.
+func plain(err error) error {
+	switch {
+	case errors.Is(err, runscript.ErrDown):
+		return fault.Temporary("%w", runscript.ErrDown)
+	case errors.Is(err, supervisor.ErrNotRunning):
+		return fault.Temporary("nothing supervises it: the host's administrator can activate it")
+	}
+	return err
 }
 
 // line is an act's in the log.

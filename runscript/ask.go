@@ -54,6 +54,9 @@ func dial(d *handle.Dir) (*mconsole.Client, int, error) {
 	return c, before.PID, nil
 }
 
+// ErrDown is in the error of what only a guest that is up can do.
+var ErrDown = errors.New("the guest is down")
+
 // running is the guest's kernel. A start that is not yet in the jail has the
 // host's root, and is not spoken to.
 func running(d *handle.Dir) (*lock.Holder, error) {
@@ -65,7 +68,7 @@ func running(d *handle.Dir) (*lock.Holder, error) {
 		return nil, err
 	}
 	if h == nil {
-		return nil, fault.Temporary("%s: the guest is down: nobody holds %s (if it runs all the same, uml-check tells why)", d.Path, d.Join(lock.Name))
+		return nil, fault.Temporary("%s: %w: nobody holds %s (if it runs all the same, uml-check tells why)", d.Path, ErrDown, d.Join(lock.Name))
 	}
 	if h.User() == 0 || !isKernel(h.PID) {
 		return nil, fault.Temporary("%s: the guest is not up: process %d, a start or uml-jail, holds %s", d.Path, h.PID, d.Join(lock.Name))

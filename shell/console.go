@@ -68,6 +68,7 @@ func (s *session) view(ctx context.Context, d *door, wait bool, log *os.File) er
 	escape := "none"
 	if screen.Is(os.Stdin) {
 		escape = escapes
+		s.print("(Ctrl-] and a dot, at the beginning of a line, leave its console.)")
 	}
 	return console.View(ctx, console.Options{
 		Program: Name, Channel: d.channel, Escape: escape, Plain: !s.terminal, Wait: wait, Linger: time.Second, Time: patience, Before: log,

@@ -50,6 +50,7 @@ func TestConsoles(t *testing.T) {
 	if got := service.reads(11); got != "typed ahead" {
 		t.Errorf("the guest reads %q", got)
 	}
+	tty.sees("(Ctrl-] and a dot")
 	tty.types("\r~?")
 	tty.sees("^]. leaves, ^]^] types ^]")
 	tty.types("\r~\x1a\r~.")

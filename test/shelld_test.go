@@ -63,7 +63,7 @@ func TestShelld(t *testing.T) {
 	}
 
 	// A console that is waited for, until the asker hangs up, or it is there.
-	if a, _, _ := asked(t, l, m.UID, request.Request{Act: request.Console}); a.Code != 111 || !strings.Contains(a.Fault, "the guest is down") {
+	if a, _, _ := asked(t, l, m.UID, request.Request{Act: request.Console}); a.Code != 111 || a.Fault != "the guest is down" {
 		t.Errorf("console of a guest that is down: %+v", a)
 	}
 	gone, stays := l.Ask(m.UID), l.Ask(m.UID)
