@@ -3,7 +3,6 @@ package desk
 import (
 	"crypto/rsa"
 	"errors"
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -220,8 +219,7 @@ func rootsDir(dir *handle.Dir) error {
 	return nil
 }
 
-// write replaces the file: it is written beside, and moved there when it is whole
-// and on the disc.
+// write replaces the file.
 func (all authorized) write(machine *handle.Dir) error {
 	var text strings.Builder
 	for _, l := range all {
@@ -241,33 +239,5 @@ func (all authorized) write(machine *handle.Dir) error {
 	if err := rootsDir(dir); err != nil {
 		return err
 	}
-	if err := unix.Unlinkat(dir.Fd(), newFile, 0); err != nil && !errors.Is(err, unix.ENOENT) { // left by a power cut
-		return &os.PathError{Op: "remove", Path: dir.Join(newFile), Err: err}
-	}
-	fd, err := unix.Openat(dir.Fd(), newFile, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
-	if err != nil {
-		return &os.PathError{Op: "make", Path: dir.Join(newFile), Err: err}
-	}
-	f := os.NewFile(uintptr(fd), dir.Join(newFile))
-	_, err = f.WriteString(text.String())
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		unix.Unlinkat(dir.Fd(), newFile, 0)
-		return err
-	}
-	if err := unix.Renameat(dir.Fd(), newFile, dir.Fd(), keyFile); err != nil {
-		return fmt.Errorf("rename %s to %s: %w", newFile, dir.Join(keyFile), err)
-	}
-	return syncDir(dir)
-}
-
-func syncDir(dir *handle.Dir) error {
-	fd, err := unix.Openat(dir.Fd(), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	if err := unix.Fsync(fd); err != nil {
-		return fmt.Errorf("sync %s: %w", dir.Path, err)
-	}
-	return nil
+	return dir.Replace(newFile, keyFile, text.String())
 }
