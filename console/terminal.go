@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"uml/fault"
+	"uml/handle"
 	"uml/mconsole"
 )
 
@@ -114,7 +115,7 @@ func (g *Guest) master(fd int, devpts uint64) (*terminal, error) {
 		return nil, err
 	}
 	for _, e := range all {
-		info, err := head(proc + "fdinfo/" + e.Name())
+		info, err := handle.HeadProc(proc + "fdinfo/" + e.Name())
 		if err != nil || !bytes.Contains(info, []byte("tty-index:")) {
 			continue
 		}
@@ -124,19 +125,6 @@ func (g *Guest) master(fd int, devpts uint64) (*terminal, error) {
 		}
 	}
 	return nil, fault.Permanent("the kernel has the slave, %d, and not the master (start the guest anew)", fd)
-}
-
-// head is the first page of a file of /proc, where a terminal's has its line: an epoll's
-// has a line for each that it watches, as many as a broken kernel likes.
-func head(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b := make([]byte, 4096)
-	n, err := f.Read(b)
-	return b[:max(0, n)], err
 }
 
 // taken is the kernel's descriptor n if it is the master of slave.

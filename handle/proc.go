@@ -33,3 +33,25 @@ func ReadProc(name string) ([]byte, error) {
 		}
 	}
 }
+
+// HeadProc is the first page of one: a descriptor's fdinfo has what it is and its flock
+// there (fs/proc/fd.c, fs/locks.c), and after that, if it is an epoll, a line for each
+// that it watches, as many as a hostile process likes.
+func HeadProc(name string) ([]byte, error) {
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	defer unix.Close(fd)
+	var page [4096]byte
+	for {
+		n, err := unix.Read(fd, page[:])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil, &os.PathError{Op: "read", Path: name, Err: err}
+		}
+		return bytes.Clone(page[:n]), nil
+	}
+}

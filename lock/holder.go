@@ -136,7 +136,7 @@ func eachLocked(pid int, do func(id file, taker int) error) error {
 }
 
 func ifLocked(dir, fd string, do func(id file, taker int) error) error {
-	info, err := handle.ReadProc(path.Join(dir, "fdinfo", fd))
+	info, err := handle.HeadProc(path.Join(dir, "fdinfo", fd))
 	if err != nil {
 		return err
 	}
