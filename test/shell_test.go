@@ -100,7 +100,7 @@ func TestShellMemory(t *testing.T) {
 	l, all := door(t, "bara")
 	const customers, most = 20, 5 << 10 // KB
 	for range customers {
-		v := look(t, l, "setpriv", "--reuid=bara", "--regid=bara", "--clear-groups", "uml-shell")
+		v := look(t, l, "setpriv", "--reuid=bara", "--regid=bara", "--clear-groups", l.Shell())
 		v.sees("bara> ")
 	}
 	var private []int

@@ -431,7 +431,8 @@ func TestShelldHostile(t *testing.T) {
 			if strings.Contains(got, "too many requests") {
 				return false
 			}
-			if !strings.Contains(got, c.want) {
+			// The answer to who sends descriptors goes with the connection, as a rule.
+			if !strings.Contains(got, c.want) && !(c.fds != nil && strings.Contains(got, unix.ECONNRESET.Error())) {
 				t.Errorf("%s: got %q", name, got)
 			}
 			return true

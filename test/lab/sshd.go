@@ -16,9 +16,12 @@ const customers = "uml"
 func (l *Lab) Accounts(machines ...*Machine) {
 	l.t.Helper()
 	key := l.Key()
+	if err := copyFile(filepath.Join(l.Bin, "uml-shell"), l.Shell(), 0o755); err != nil {
+		l.t.Fatalf("lab: %v", err)
+	}
 	var names []string
 	for _, m := range machines {
-		m.Login(filepath.Join(l.Bin, "uml-shell"))
+		m.Login(l.Shell())
 		l.unlock(m.Name)
 		names = append(names, m.Name)
 		ssh := filepath.Join(m.Dir, ".ssh")
@@ -33,6 +36,9 @@ func (l *Lab) Accounts(machines ...*Machine) {
 	}
 	l.addAccount("group", customers+":x:"+strconv.Itoa(firstUID-1)+":"+strings.Join(names, ","))
 }
+
+// Shell is uml-shell where accounts reach it: whose checkout this is may keep them out.
+func (l *Lab) Shell() string { return filepath.Join(l.Dir, "uml-shell") }
 
 // unlock: sshd without PAM lets no locked account in.
 func (l *Lab) unlock(name string) {
