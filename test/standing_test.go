@@ -120,7 +120,8 @@ func killed(t *testing.T, l *lab.Lab, m *lab.Machine) {
 	l.Must("sh", "-c", fmt.Sprintf("while kill -STOP %d; do sleep 0.01; done </dev/null >/dev/null 2>&1 &", pid))
 	l.Wait("its process to stop", func() bool { return strings.HasPrefix(l.Status(pid)["State"], "T") })
 	got := ctl(t, l, "stop", "guest", "--timeout", "1s")
-	if says(t, got, "guest: killed ("); !strings.Contains(got, "no answer") {
+	// Between two stops it may have had the time to answer.
+	if says(t, got, "guest: killed ("); !strings.Contains(got, "no answer") && !strings.Contains(got, "did not end in time") {
 		t.Errorf("why it was killed: %q", got)
 	}
 	stays(t, m)
