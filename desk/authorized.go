@@ -181,7 +181,7 @@ func readKeys(machine *handle.Dir) (authorized, error) {
 		return nil, fault.Permanent("%w", err)
 	}
 	defer dir.Close()
-	if err := rootsDir(dir); err != nil {
+	if err := dir.RootsAlone(); err != nil {
 		return nil, err
 	}
 	f, err := dir.Open(keyFile)
@@ -195,8 +195,8 @@ func readKeys(machine *handle.Dir) (authorized, error) {
 	if err := f.Regular(); err != nil {
 		return nil, err
 	}
-	if f.Stat.Uid != 0 || f.Stat.Mode&0o022 != 0 {
-		return nil, fault.Permanent("%s: is not root's alone (try: chown root: %s; chmod 644 %s)", f.Path, f.Path, f.Path)
+	if err := f.RootsAlone(); err != nil {
+		return nil, err
 	}
 	text, err := f.Read(maxKeyFile + 1)
 	if err != nil {
@@ -206,17 +206,6 @@ func readKeys(machine *handle.Dir) (authorized, error) {
 		return nil, fault.Permanent("%s: is over %d bytes", f.Path, maxKeyFile)
 	}
 	return parseAuthorized(string(text)), nil
-}
-
-func rootsDir(dir *handle.Dir) error {
-	st, err := dir.Stat()
-	if err != nil {
-		return err
-	}
-	if st.Uid != 0 || st.Mode&0o022 != 0 {
-		return fault.Permanent("%s: is not root's alone (try: chown root: %s; chmod 755 %s)", dir.Path, dir.Path, dir.Path)
-	}
-	return nil
 }
 
 // write replaces the file.
@@ -236,7 +225,7 @@ func (all authorized) write(machine *handle.Dir) error {
 		return fault.Permanent("%w", err)
 	}
 	defer dir.Close()
-	if err := rootsDir(dir); err != nil {
+	if err := dir.RootsAlone(); err != nil {
 		return err
 	}
 	return dir.Replace(newFile, keyFile, text.String())

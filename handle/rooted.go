@@ -29,3 +29,20 @@ func Rooted(dir string) error {
 		}
 	}
 }
+
+// RootsAlone checks that nobody but root can change the file.
+func (f *File) RootsAlone() error {
+	if f.Stat.Uid != 0 || f.Stat.Mode&0o022 != 0 {
+		return fault.Permanent("%s: is not root's alone (try: chown root: %s; chmod 644 %s)", f.Path, f.Path, f.Path)
+	}
+	return nil
+}
+
+// RootsAlone checks that nobody but root can change the directory.
+func (d *Dir) RootsAlone() error {
+	st, err := d.Stat()
+	if err == nil && (st.Uid != 0 || st.Mode&0o022 != 0) {
+		err = fault.Permanent("%s: is not root's alone (try: chown root: %s; chmod 755 %s)", d.Path, d.Path, d.Path)
+	}
+	return err
+}

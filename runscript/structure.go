@@ -36,11 +36,7 @@ func (s *start) rootsAlone(name string) error {
 		return err
 	}
 	defer d.Close()
-	st, err := d.Stat()
-	if err == nil && (st.Uid != 0 || st.Mode&0o022 != 0) {
-		err = fault.Permanent("%s: is not root's alone (try: chown root: %s; chmod 755 %s)", d.Path, d.Path, d.Path)
-	}
-	return err
+	return d.RootsAlone()
 }
 
 // structure is step 4: every file that the kernel will use is opened once, below

@@ -91,8 +91,8 @@ func readLines(dir *handle.Dir, e handle.Entry) ([]string, error) {
 		return nil, err
 	}
 	// Who writes a setting chooses the account that the guest runs as.
-	if f.Stat.Uid != 0 || f.Stat.Mode&0o022 != 0 {
-		return nil, fault.Permanent("%s: is not root's alone (try: chown root: %s; chmod 644 %s)", f.Path, f.Path, f.Path)
+	if err := f.RootsAlone(); err != nil {
+		return nil, err
 	}
 	if f.Stat.Size > maxFile {
 		return nil, fault.Permanent("%s: is %d bytes, a setting is at most %d", f.Path, f.Stat.Size, maxFile)
