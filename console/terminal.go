@@ -103,8 +103,8 @@ func (g *Guest) devpts() (uint64, error) {
 // is its descriptor fd: whichever gives that very slave when asked for it.
 func (g *Guest) master(fd int, devpts uint64) (*terminal, error) {
 	proc := fmt.Sprintf("/proc/%d/", g.pid)
-	var slave unix.Stat_t
-	if err := unix.Stat(proc+"fd/"+strconv.Itoa(fd), &slave); err != nil {
+	slave, err := handle.Known(proc + "fd/" + strconv.Itoa(fd))
+	if err != nil {
 		return nil, err
 	}
 	if slave.Dev != devpts || !isPts(&slave) {

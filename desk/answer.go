@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"uml/fault"
+	"uml/logdir"
 	"uml/packet"
 	"uml/request"
 	"uml/runscript"
@@ -70,7 +71,7 @@ func (d *Desk) attend(c *conn, uid int, r request.Request, who *string, began ti
 	err = c.reply(o.answer, o.fds...)
 	packet.Close(o.fds)
 	note := o.note
-	if o.after != nil && err == nil {
+	if o.after != nil { // of one who has not heard it ends at once
 		note = o.after()
 	}
 	if note == "" {
@@ -92,6 +93,10 @@ func plain(err error) error {
 	switch {
 	case errors.Is(err, runscript.ErrDown):
 		return fault.Temporary("%w", runscript.ErrDown)
+	case errors.Is(err, logdir.ErrNone):
+		return fault.Permanent("%w of it: the host's administrator can have one kept", logdir.ErrNone)
+	case errors.Is(err, logdir.ErrEmpty):
+		return fault.Temporary("%w", logdir.ErrEmpty)
 	case errors.Is(err, supervisor.ErrNotRunning):
 		return fault.Temporary("nothing supervises it: the host's administrator can activate it")
 	}

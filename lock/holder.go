@@ -144,17 +144,11 @@ func ifLocked(dir, fd string, do func(id file, taker int) error) error {
 	if !ok {
 		return nil
 	}
-	// Of what the kernel knows: to ask a filesystem that an account serves itself (FUSE)
-	// could take for ever.
-	var now unix.Statx_t
-	name := path.Join(dir, "fd", fd)
-	if err := unix.Statx(unix.AT_FDCWD, name, unix.AT_STATX_DONT_SYNC, unix.STATX_INO, &now); err != nil {
-		return &os.PathError{Op: "stat", Path: name, Err: err}
+	st, err := handle.Known(path.Join(dir, "fd", fd))
+	if err != nil || st.Ino != inode {
+		return err
 	}
-	if now.Ino != inode {
-		return nil
-	}
-	return do(file{unix.Mkdev(now.Dev_major, now.Dev_minor), inode}, taker)
+	return do(file{st.Dev, st.Ino}, taker)
 }
 
 // flockTaker finds "lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF" in the

@@ -50,6 +50,6 @@ func inside(pid int, root *unix.Stat_t, uid int) bool {
 	if err != nil || !(Holder{UIDs: uids(status)}).runsAs(uid) {
 		return false
 	}
-	var st unix.Stat_t
-	return unix.Stat(dir+"/root", &st) == nil && st.Dev == root.Dev && st.Ino == root.Ino // one that is dead has none
+	st, err := handle.Known(dir + "/root")
+	return err == nil && st.Dev == root.Dev && st.Ino == root.Ino // one that is dead has none
 }

@@ -27,13 +27,19 @@ const (
 	maxFiles = 10000
 )
 
+// What Of can find instead of a log.
+var (
+	ErrNone  = errors.New("no log is kept")
+	ErrEmpty = errors.New("nothing was logged yet")
+)
+
 // Of is where the machine's log is: the directory below log/ of its machine
 // directory that was written last, or log/ itself.
 func Of(machine string) (string, error) {
 	at := machine + "/log"
 	entries, err := os.ReadDir(at)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fault.Permanent("%s: there is no such directory: no log is kept (uml-machine(5) says how, --dir names another)", at)
+		return "", fault.Permanent("%s: there is no such directory: %w (uml-machine(5) says how, --dir names another)", at, ErrNone)
 	}
 	if err != nil {
 		return "", err
@@ -47,7 +53,7 @@ func Of(machine string) (string, error) {
 		}
 	}
 	if found == "" {
-		return "", fault.Temporary("%s: no directory in it has a file %q: nothing was logged yet, or elsewhere (--dir)", at, current)
+		return "", fault.Temporary("%s: no directory in it has a file %q: %w, or elsewhere (--dir)", at, current, ErrEmpty)
 	}
 	return strings.TrimSuffix(found, "/."), nil
 }

@@ -2,13 +2,13 @@ package service
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
+	"uml/handle"
 	"uml/lock"
 	"uml/settings"
 )
@@ -32,9 +32,9 @@ func (m *Machine) kill(ctx context.Context, h *lock.Holder, _ time.Time, s *Stop
 // they would be found.
 func (k *kernel) kill(ctx context.Context, s *Stopped) error {
 	s.Outcome = Killed
-	var jail, host unix.Stat_t
-	err := errors.Join(unix.Stat(fmt.Sprintf("/proc/%d/root", k.pid), &jail), unix.Stat("/", &host))
-	alone := err == nil && (jail.Dev != host.Dev || jail.Ino != host.Ino)
+	jail, err := handle.Known(fmt.Sprintf("/proc/%d/root", k.pid))
+	host, hostErr := handle.Known("/")
+	alone := err == nil && hostErr == nil && (jail.Dev != host.Dev || jail.Ino != host.Ino)
 	if err := k.signal(unix.SIGKILL); err != nil {
 		return err
 	}

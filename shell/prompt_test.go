@@ -143,12 +143,7 @@ func TestPrompt(t *testing.T) {
 		t.Errorf("at the prompt the terminal is %+v, was %+v", after, before)
 	}
 	tty.types("\x04")
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
-	if after := tty.modes(); after.Lflag&unix.ECHO == 0 || after.Lflag&unix.ICANON == 0 {
-		t.Errorf("at the end the terminal is %+v", after)
-	}
+	tty.left(cmd, fault.OK)
 }
 
 // A line follows the window.
@@ -187,13 +182,7 @@ func TestPromptEnds(t *testing.T) {
 	tty, cmd := terminal(t, service.socket)
 	tty.sees("web> ")
 	cmd.Process.Signal(unix.SIGTERM)
-	cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != fault.MayPass {
-		t.Errorf("exit %d", code)
-	}
-	if after := tty.modes(); after.Lflag&unix.ECHO == 0 {
-		t.Errorf("at the end the terminal is %+v", after)
-	}
+	tty.left(cmd, fault.MayPass)
 }
 
 // Without a terminal, what waits ends when nobody is there to hear of it.

@@ -119,3 +119,16 @@ func (c *customer) modes() unix.Termios {
 	}
 	return *m
 }
+
+// left waits for the shell's end, which is to have the code, and for the terminal to be
+// one to type lines at.
+func (c *customer) left(cmd *exec.Cmd, code int) {
+	c.t.Helper()
+	cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != code {
+		c.t.Errorf("exit %d, want %d", got, code)
+	}
+	if after := c.modes(); after.Lflag&unix.ECHO == 0 || after.Lflag&unix.ICANON == 0 {
+		c.t.Errorf("at the end the terminal is %+v", after)
+	}
+}

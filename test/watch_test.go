@@ -116,7 +116,7 @@ func (w *watch) answer() error {
 // is killed meanwhile gets no file, and its children have another parent.
 func (w *watch) look(pid int) {
 	exe, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-	opener := w.inside(pid)
+	opener := inside(pid)
 	w.mu.Lock()
 	w.opens[filepath.Base(exe)]++
 	w.mu.Unlock()
@@ -129,7 +129,7 @@ func (w *watch) look(pid int) {
 }
 
 // inside is what the lab's host calls a process.
-func (w *watch) inside(pid int) int {
+func inside(pid int) int {
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	for line := range bytes.Lines(text) {
 		if f := strings.Fields(string(line)); len(f) > 1 && f[0] == "NSpid:" {
