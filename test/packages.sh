@@ -32,6 +32,10 @@ want systemd systemd-analyze
 want bsdutils script
 want openssh-server sshd
 want openssh-client ssh
+want xfsprogs mkfs.xfs
+want btrfs-progs mkfs.btrfs
+want fdisk sfdisk
+want qemu-utils qemu-img
 want zsh zsh
 want bash-completion /usr/share/bash-completion/bash_completion
 test -z "$missing" && exit 0
