@@ -39,6 +39,8 @@ func TestLayout(t *testing.T) {
 		"handle":     own("fault"),
 		"settings":   own("fault", "handle"),
 		"swap":       low,
+		"sparse":     nil,
+		"cow":        own("fault", "sparse"),
 		"probe":      own("fault"),
 		"lock":       own("fault", "handle"),
 		"mconsole":   own("fault", "handle", "packet"),
