@@ -48,19 +48,32 @@ func Run(app *cli.App, args []string) int {
 	app.DisableSliceFlagSeparator = true
 	app.ExitErrHandler = func(*cli.Context, error) {}
 	app.OnUsageError = usage
-	for _, c := range app.Commands {
-		c.HideHelpCommand = true
-		c.OnUsageError = usage
-	}
+	strict(app.Commands)
 	if app.Action == nil {
-		app.Action = func(c *cli.Context) error {
-			if c.NArg() == 0 {
-				return fault.Permanent("no command (see --help)")
-			}
-			return fault.Permanent("%q is no command (%ssee --help)", c.Args().First(), didYouMean(c.Args().First(), app.Commands))
-		}
+		app.Action = noCommand(app.Commands)
 	}
 	return fault.Report(os.Stderr, app.Name, app.Run(flagsFirst(app, args)))
+}
+
+// strict gives commands what they do not inherit.
+func strict(commands []*cli.Command) {
+	for _, c := range commands {
+		c.HideHelpCommand = true
+		c.OnUsageError = usage
+		if len(c.Subcommands) > 0 {
+			c.Action = noCommand(c.Subcommands)
+			strict(c.Subcommands)
+		}
+	}
+}
+
+func noCommand(of []*cli.Command) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if c.NArg() == 0 {
+			return fault.Permanent("no command (see --help)")
+		}
+		return fault.Permanent("%q is no command (%ssee --help)", c.Args().First(), didYouMean(c.Args().First(), of))
+	}
 }
 
 func usage(c *cli.Context, err error, _ bool) error {

@@ -13,7 +13,8 @@ import (
 // the command's wherever it stands, since the command looks at its own alone. What
 // follows "--" is left alone.
 func flagsFirst(app *cli.App, args []string) []string {
-	var own []cli.Flag // the command's
+	var own []cli.Flag       // the command's
+	var below []*cli.Command // of the group that the command is, until one is named
 	var words []string
 	var before [][]string // flags that stand before the command
 	program, command := args[:1:1], []string(nil)
@@ -25,8 +26,12 @@ func flagsFirst(app *cli.App, args []string) []string {
 		}
 		if len(arg) < 2 || arg[0] != '-' {
 			c := app.Command(arg)
-			if command == nil && c != nil {
-				command, own = []string{arg}, c.Flags
+			if of := findCommand(arg, below); of != nil { // one of a group, as in "cow merge"
+				command, own, below = append(command, arg), of.Flags, nil
+			} else if command == nil && c != nil {
+				command, own, below = []string{arg}, c.Flags, c.Subcommands
+			} else if len(below) > 0 {
+				return args // no command of the group
 			} else if command == nil && len(app.Commands) > 0 {
 				return args // no command of ours: said by who runs it
 			} else {
@@ -45,9 +50,13 @@ func flagsFirst(app *cli.App, args []string) []string {
 		}
 		rest = rest[n:]
 	}
+	named := 1
+	if len(command) > 1 && app.Command(command[0]) != nil && findCommand(command[1], app.Command(command[0]).Subcommands) != nil {
+		named = 2
+	}
 	for _, flag := range slices.Backward(before) {
 		if find(flag[0], own) != nil {
-			command = slices.Insert(command, 1, flag...)
+			command = slices.Insert(command, named, flag...)
 		} else {
 			program = slices.Insert(program, 1, flag...)
 		}
@@ -56,6 +65,14 @@ func flagsFirst(app *cli.App, args []string) []string {
 		words = append([]string{"--"}, words...)
 	}
 	return slices.Concat(program, command, words)
+}
+
+func findCommand(name string, all []*cli.Command) *cli.Command {
+	i := slices.IndexFunc(all, func(c *cli.Command) bool { return c.HasName(name) })
+	if i < 0 {
+		return nil
+	}
+	return all[i]
 }
 
 // length is how many arguments a flag takes, itself included.

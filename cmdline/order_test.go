@@ -14,6 +14,9 @@ func TestFlagsFirst(t *testing.T) {
 	commands := &cli.App{Flags: flags, Commands: []*cli.Command{
 		{Name: "stop", Flags: []cli.Flag{&cli.BoolFlag{Name: "json"}, &cli.DurationFlag{Name: "timeout", Aliases: []string{"t"}}, &cli.BoolFlag{Name: "all"}}},
 	}}
+	groups := &cli.App{Flags: flags, Commands: []*cli.Command{{Name: "cow", Subcommands: []*cli.Command{
+		{Name: "merge", Flags: []cli.Flag{&cli.StringFlag{Name: "into"}, &cli.BoolFlag{Name: "json"}}},
+	}}}}
 	for _, c := range []struct {
 		app       *cli.App
 		got, want string
@@ -36,6 +39,10 @@ func TestFlagsFirst(t *testing.T) {
 		{commands, "p stop stop", "p stop -- stop"},
 		{commands, "p stop -", "p stop -- -"},
 		{commands, "p nosuch --all", "p nosuch --all"},
+		{groups, "p cow merge f --into new", "p cow merge --into new -- f"},
+		{groups, "p --json cow merge f --machines /m", "p --machines /m cow merge --json -- f"},
+		{groups, "p cow --help", "p cow --help"},
+		{groups, "p cow cut f", "p cow cut f"},
 	} {
 		if got := flagsFirst(c.app, strings.Fields(c.got)); !slices.Equal(got, strings.Fields(c.want)) {
 			t.Errorf("%s: got %q", c.got, got)

@@ -41,6 +41,10 @@ func TestLayout(t *testing.T) {
 		"swap":       low,
 		"sparse":     nil,
 		"cow":        own("fault", "sparse"),
+		"superblock": own("fault"),
+		"tool":       own("fault"),
+		"progress":   nil,
+		"disc":       append(own("cow", "lock", "sparse", "superblock", "tool"), low...),
 		"probe":      own("fault"),
 		"lock":       own("fault", "handle"),
 		"mconsole":   own("fault", "handle", "packet"),
@@ -72,7 +76,7 @@ func TestLayout(t *testing.T) {
 	}
 	for _, main := range list(t, "./cmd/...") {
 		for _, dep := range list(t, "-f", `{{join .Imports "\n"}}`, main) {
-			may := slices.Contains([]string{"uml/cmdline", "uml/desk", "uml/request", "uml/runscript", "uml/service", "uml/console", "uml/check", "uml/mconsole", "uml/radvd", "uml/roster", "uml/usage", "uml/logdir", "uml/screen", "uml/settings", "uml/shell", "uml/version", "uml/fault", "github.com/urfave/cli/v2", "golang.org/x/sys/unix"}, dep)
+			may := slices.Contains([]string{"uml/cmdline", "uml/cow", "uml/desk", "uml/disc", "uml/progress", "uml/request", "uml/runscript", "uml/service", "uml/console", "uml/check", "uml/mconsole", "uml/radvd", "uml/roster", "uml/usage", "uml/logdir", "uml/screen", "uml/settings", "uml/shell", "uml/version", "uml/fault", "github.com/urfave/cli/v2", "golang.org/x/sys/unix"}, dep)
 			if library := strings.Contains(dep, "."); !may && (library || strings.HasPrefix(dep, "uml/")) {
 				t.Errorf("%s imports %s", main, dep)
 			}
@@ -82,11 +86,12 @@ func TestLayout(t *testing.T) {
 
 // No program of the suite starts a process, but for the child of the SKAS trial, and
 // iptables, by go-iptables (netsetup's TestStartsNone: not where the rules stand), and
-// radvd, which alone can judge its configuration.
+// radvd, which alone can judge its configuration, and the real programs for filesystems
+// and images.
 func TestStartsNoProcess(t *testing.T) {
 	t.Parallel()
 	starts := []string{"exec.Command", "exec.CommandContext", "exec.Cmd", "os.StartProcess", "syscall.StartProcess", "syscall.ForkExec", "unix.ForkExec"}
-	may := map[string]string{"runscript/skas.go": "syscall.ForkExec", "radvd/tell.go": "exec.CommandContext"}
+	may := map[string]string{"runscript/skas.go": "syscall.ForkExec", "radvd/tell.go": "exec.CommandContext", "tool/tool.go": "exec.CommandContext"}
 	seen := 0
 	for _, dir := range list(t, "-f", "{{.Dir}}", "./...") {
 		rel, err := filepath.Rel(filepath.Dir(abs(t, ".")), dir)

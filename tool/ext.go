@@ -1,0 +1,57 @@
+package tool
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+
+	"uml/fault"
+)
+
+// Block is that of every filesystem we make: smaller ones the kernel's COW driver reads
+// wrongly, and mkfs would take 1024 for a small disc.
+const Block = 4096
+
+// Make makes an ext4 filesystem as large as the file.
+func (r Runner) Make(ctx context.Context, f *os.File) error {
+	code, said, err := r.run(ctx, []*os.File{f}, "mkfs.ext4", "-q", "-F", "-b", strconv.Itoa(Block), given(0))
+	if err == nil && code != 0 {
+		err = fault.Permanent("mkfs.ext4: %s", said)
+	}
+	return err
+}
+
+// What e2fsck's exit code is made of (e2fsck(8)).
+const (
+	mended    = 1 | 2
+	unmended  = 4
+	cancelled = 32
+)
+
+// Check is e2fsck of all of an ext filesystem, whatever it says of itself. It changes
+// nothing, or with mend what needs no question: sound is what it is then.
+func (r Runner) Check(ctx context.Context, f *os.File, mend bool) (sound bool, said string, err error) {
+	how := "-n"
+	if mend {
+		how = "-p"
+	}
+	code, said, err := r.run(ctx, []*os.File{f}, "e2fsck", "-f", how, given(0))
+	if err != nil {
+		return false, "", err
+	}
+	if code&^(mended|unmended) != 0 {
+		return false, "", fmt.Errorf("e2fsck: exit code %d: %s", code, said)
+	}
+	return code&unmended == 0, said, nil
+}
+
+// Resize gives an ext filesystem another size in bytes, whole blocks of it. The file is
+// at least as large. Only one that Check found sound may be resized.
+func (r Runner) Resize(ctx context.Context, f *os.File, size int64) error {
+	code, said, err := r.run(ctx, []*os.File{f}, "resize2fs", "-f", given(0), strconv.FormatInt(size/1024, 10)+"K")
+	if err == nil && code != 0 {
+		err = fault.Permanent("resize2fs: %s (nothing was changed)", said)
+	}
+	return err
+}

@@ -1,0 +1,107 @@
+// Package tool runs the real programs for filesystems and disc images, on a file that is
+// open: they are given a descriptor, so that no name which another may change is looked up.
+//
+// A disc is its guest's, and these programs read all of it: they run as the file's owner,
+// with no way to more rights, no environment and nothing to read. What they find is the
+// guest's word.
+package tool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+)
+
+// A Runner is who the programs run as: 0 is root.
+type Runner struct{ UID, GID int }
+
+// packages are Debian's, for who lacks a program.
+var packages = map[string]string{"mkfs.ext4": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "qemu-img": "qemu-utils"}
+
+// first is the descriptor of the first file that a program is given.
+const first = 3
+
+// given is the name of file n in the program's own process.
+func given(n int) string { return fmt.Sprintf("/proc/self/fd/%d", first+n) }
+
+// path is where these programs are; that of who calls us may be anything.
+const path = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
+
+// run runs a program to its end, and returns its exit code and the last of what it said.
+// Not to be found or to be started is an error, not to succeed is none.
+func (r Runner) run(ctx context.Context, files []*os.File, name string, args ...string) (code int, said string, err error) {
+	program, err := find(name)
+	if err != nil {
+		return 0, "", err
+	}
+	cmd := exec.CommandContext(ctx, program, args...)
+	var out tail
+	cmd.Env, cmd.Dir, cmd.ExtraFiles, cmd.Stdout, cmd.Stderr = []string{path, "LC_ALL=C"}, "/", files, &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
+	if r.UID != 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(r.UID), Gid: uint32(r.GID)}
+	}
+	err = apart(cmd.Run)
+	if ctx.Err() != nil {
+		return 0, "", ctx.Err()
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && exit.Exited() {
+		return exit.ExitCode(), out.line(), nil
+	}
+	if err != nil {
+		return 0, "", fmt.Errorf("%s: %w %s", name, err, out.line())
+	}
+	return 0, out.line(), nil
+}
+
+// apart runs the program from a thread that has given up to gain rights by exec, which the program
+// inherits, and that is used for nothing else. It lives as long as the program, which by
+// Pdeathsig would die with it.
+func apart(run func() error) error {
+	ended := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good
+		err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+		if err == nil {
+			err = run()
+		}
+		ended <- err
+	}()
+	return <-ended
+}
+
+func find(name string) (string, error) {
+	for dir := range strings.SplitSeq(strings.TrimPrefix(path, "PATH="), ":") {
+		if p := dir + "/" + name; unix.Access(p, unix.X_OK) == nil {
+			return p, nil
+		}
+	}
+	return "", fault.Permanent("%s is not installed (try: apt-get install %s)", name, packages[name])
+}
+
+// A tail keeps the last of what a program says, however much it is.
+type tail struct{ b []byte }
+
+const most = 2048
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.b = append(t.b, b[max(0, len(b)-most):]...)
+	t.b = t.b[max(0, len(t.b)-most):]
+	return len(b), nil
+}
+
+// line is it as one line.
+func (t *tail) line() string {
+	return strings.Join(strings.Fields(string(bytes.ToValidUTF8(t.b, nil))), " ")
+}
