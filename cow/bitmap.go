@@ -2,7 +2,10 @@ package cow
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
 	"math/bits"
+	"sync"
 
 	"uml/sparse"
 )
@@ -142,20 +145,62 @@ type Count struct {
 	Beyond  int64 // sectors that are said to be, and lie behind the disc's end
 }
 
-// Count looks at the whole bitmap.
+// Count looks at the whole bitmap, by several threads: that of a disc of 100 GB is 25 MB.
 func (c *File) Count() (n Count, err error) {
-	err = c.bytesOf(0, c.BitmapLen(), func(at int64, b []byte) error {
-		for len(b) > 0 {
-			k := same(b)
-			v := b[0]
-			n.Sectors += int64(k) * int64(bits.OnesCount8(v))
-			if v != 0 && v != c.full(at) && v != 0xff {
-				n.Halves++
-			}
-			n.Beyond += int64(bits.OnesCount8(v &^ c.full(at+int64(k)-1)))
-			at, b = at+int64(k), b[k:]
-		}
+	const threads = 4
+	counts, errs := make([]Count, threads), make([]error, threads)
+	each := roundUp(c.BitmapLen()/threads+1, Page)
+	var all sync.WaitGroup
+	for i := range int64(threads) {
+		from, to := min(i*each, c.BitmapLen()), min((i+1)*each, c.BitmapLen())
+		all.Go(func() {
+			errs[i] = c.bytesOf(from, to, func(at int64, b []byte) error {
+				counts[i].add(b)
+				return nil
+			})
+		})
+	}
+	all.Wait()
+	for _, part := range counts {
+		n.Sectors, n.Halves = n.Sectors+part.Sectors, n.Halves+part.Halves
+	}
+	return n, errors.Join(append(errs, c.last(&n))...)
+}
+
+// last corrects the count for the last page, which may have fewer sectors than its byte.
+func (c *File) last(n *Count) error {
+	at := c.BitmapLen() - 1
+	if at < 0 || c.full(at) == 0xff {
 		return nil
-	})
-	return n, err
+	}
+	var b [1]byte
+	if err := fill(c.f, b[:], c.BitmapAt()+at); err != nil {
+		return err
+	}
+	n.Beyond = int64(bits.OnesCount8(b[0] &^ c.full(at)))
+	if b[0] == c.full(at) {
+		n.Halves--
+	}
+	return nil
+}
+
+// add counts, eight bytes at once.
+func (n *Count) add(b []byte) {
+	for ; len(b) >= 8; b = b[8:] {
+		w := binary.NativeEndian.Uint64(b)
+		n.Sectors += int64(bits.OnesCount64(w))
+		n.Halves += int64(bits.OnesCount64(some(w) & some(^w)))
+	}
+	for _, v := range b {
+		n.Sectors += int64(bits.OnesCount8(v))
+		if v != 0 && v != 0xff {
+			n.Halves++
+		}
+	}
+}
+
+// some has a bit for each byte of w that is not zero.
+func some(w uint64) uint64 {
+	const low = 0x7f7f7f7f7f7f7f7f
+	return (w&low + low | w) &^ low
 }

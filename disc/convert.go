@@ -29,7 +29,7 @@ func Convert(ctx context.Context, o Options, from, to string, format Format, bac
 	}
 	defer p.Close()
 	defer f.Close()
-	dst, err := Find(to)
+	dst, err := o.new(to)
 	if err != nil {
 		return err
 	}

@@ -150,7 +150,7 @@ func CowMerge(ctx context.Context, o Options, file, backing, into string) error 
 	if unfit != nil {
 		return d.misfit(unfit)
 	}
-	dst, err := Find(into)
+	dst, err := o.new(into)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func Clone(ctx context.Context, o Options, from, to string) error {
 	}
 	defer src.Close()
 	defer in.Close()
-	dst, err := Find(to)
+	dst, err := o.new(to)
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,9 @@ func (p *Place) whole(fill, name func(f *os.File) error) error {
 	if err := fill(f); err != nil {
 		return room(err)
 	}
+	if p.NoSync {
+		return name(f)
+	}
 	if err := f.Sync(); err != nil {
 		return room(err)
 	}

@@ -25,6 +25,7 @@ import (
 type Place struct {
 	Path    string            // as it was named, for messages
 	Machine *settings.Machine // in whose jail it lies; nil: the host's own
+	NoSync  bool              // what is made new may be lost in a power cut
 
 	dir  *handle.Dir // that it lies in, held
 	real string      // of dir, without links

@@ -26,7 +26,7 @@ func cows() []*cli.Command {
 		})},
 		{Name: "merge", ArgsUsage: "FILE", Usage: "make a whole disc of COW and backing file", Action: cowMerge, Flags: []cli.Flag{
 			&cli.StringFlag{Name: "into", TakesFile: true, Usage: "write it to `NEW`"},
-			&cli.BoolFlag{Name: "in-place", DisableDefaultText: true, Usage: "write it into the backing file; the COW file is empty then, every other one of that backing file worthless"}, backing,
+			&cli.BoolFlag{Name: "in-place", DisableDefaultText: true, Usage: "write it into the backing file; the COW file is empty then, every other one of that backing file worthless"}, backing, noSync,
 		}},
 		{Name: "rebase", ArgsUsage: "FILE NEWBACKING", Usage: "put a COW file on another backing file; the disc stays the same", Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "unsafe", DisableDefaultText: true, Usage: "write the header only: NEWBACKING has the same in it as the old one"}, backing,

@@ -24,6 +24,9 @@ var (
 	backing  = &cli.StringFlag{Name: "backing", TakesFile: true, Usage: "the backing file is `FILE`, whatever settings or header say"}
 )
 
+// noSync is for commands that make a file and leave the old one as it is.
+var noSync = &cli.BoolFlag{Name: "no-sync", DisableDefaultText: true, Usage: "do not wait until NEW is on the host's disc, as cp does not"}
+
 func asJSON() cli.Flag {
 	return &cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "as JSON"}
 }
@@ -50,11 +53,11 @@ func run(args []string) int {
 			{Name: "trim", ArgsUsage: "FILE", Usage: "give back the room of what is zeros", Action: files(1, func(c *cli.Context, f []string) error {
 				return disc.Trim(c.Context, options(c), f[0])
 			})},
-			{Name: "clone", ArgsUsage: "FILE NEW", Usage: "copy a disc, sharing blocks where the filesystem can", Action: files(2, func(c *cli.Context, f []string) error {
+			{Name: "clone", ArgsUsage: "FILE NEW", Usage: "copy a disc, sharing blocks where the filesystem can", Flags: []cli.Flag{noSync}, Action: files(2, func(c *cli.Context, f []string) error {
 				return disc.Clone(c.Context, options(c), f[0], f[1])
 			})},
 			{Name: "convert", ArgsUsage: "FILE NEW", Usage: "write a disc in another format", Action: convert, Flags: []cli.Flag{
-				&cli.StringFlag{Name: "to", Value: "raw", Usage: "`FORMAT` of NEW: raw, cow or qcow2"}, backing,
+				&cli.StringFlag{Name: "to", Value: "raw", Usage: "`FORMAT` of NEW: raw, cow or qcow2"}, backing, noSync,
 			}},
 			{Name: "list", ArgsUsage: "NAME", Usage: "print a machine's discs", Flags: []cli.Flag{asJSON()}, Action: list},
 			{Name: "cow", Usage: "copy-on-write files", Subcommands: cows()},
@@ -84,7 +87,7 @@ func files(n int, do func(c *cli.Context, files []string) error) cli.ActionFunc 
 }
 
 func options(c *cli.Context) disc.Options {
-	o := disc.Options{Out: os.Stdout, Work: progress.None}
+	o := disc.Options{Out: os.Stdout, Work: progress.None, NoSync: c.Bool("no-sync")}
 	switch {
 	case c.Bool("quiet"):
 	case screen.Is(os.Stderr):
