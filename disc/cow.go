@@ -53,17 +53,10 @@ func openBacking(file string, a access) (*Place, *os.File, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	at, err := p.at()
-	if err == nil {
-		if os.Geteuid() == 0 {
-			err = at.RootsAlone()
-		}
-		at.Close()
-	}
-	if err == nil {
-		if _, not := cow.Read(f); not == nil {
-			err = fault.Permanent("%s: is a COW file itself, and the kernel does not look through one (try: uml-disk cow merge %s --into NEW)", file, file)
-		}
+	if _, not := cow.Read(f); not == nil {
+		err = fault.Permanent("%s: is a COW file itself, and the kernel does not look through one (try: uml-disk cow merge %s --into NEW)", file, file)
+	} else {
+		err = p.rootsAlone()
 	}
 	if err != nil {
 		f.Close()
@@ -71,6 +64,18 @@ func openBacking(file string, a access) (*Place, *os.File, error) {
 		return nil, nil, err
 	}
 	return p, f, nil
+}
+
+func (p *Place) rootsAlone() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	at, err := p.at()
+	if err != nil {
+		return err
+	}
+	defer at.Close()
+	return at.RootsAlone()
 }
 
 // A pair is a COW file and its backing file, opened, judged and locked.

@@ -1,0 +1,125 @@
+package test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"uml/test/lab"
+)
+
+// base is where a backing file lies in a lab.
+const base = "/run/base"
+
+// onCOW moves a guest's disc away, as the backing file of a COW file in its place.
+func onCOW(l *lab.Lab, version string) *lab.Machine {
+	m := l.Machine("guest", lab.Settings{"ip4": address, "ubd0": "ubd0," + base})
+	l.Must("sh", "-ec", "cd $0; mv ubd0 $1; chown root: $1; chmod 444 $1", m.Jail, base)
+	l.Must("uml-disk", "cow", "create", base, m.Jail+"/ubd0", "--version", version)
+	return m
+}
+
+// The guest's kernel takes what we made, and what it writes we read as uml_moo does. Then
+// the pair becomes one disc, in both ways, and the guest has everything on it.
+func TestCOWGuest(t *testing.T) {
+	t.Parallel()
+	for _, version := range []string{"1", "2", "3"} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			l := lab.New(t)
+			m := onCOW(l, version)
+			m.Activate()
+			pid := m.WaitUp(0)
+			m.Guest("dd if=/dev/urandom of=/root/random bs=64k count=16 2>/dev/null; for i in $(seq 200); do echo $i >/root/$i; done; sync")
+			sum := m.Guest("cat /root/* | md5sum")
+			refusedBy(t, "uml-disk", l.Run("uml-disk", "cow", "check", m.Jail+"/ubd0"), 111, fmt.Sprintf("held by process %d, the disc is in use", pid))
+			equal(t, l.Must("sh", "-c", `uml-disk list guest | awk '$1 == "ubd0" {print $4, $5, $6}'`), fmt.Sprintf("cow ext4 %d\n", pid))
+			l.Must("uml-ctl", "stop", "guest")
+
+			l.Must("uml-disk", "cow", "check", m.Jail+"/ubd0")
+			l.Must("uml-disk", "cow", "merge", m.Jail+"/ubd0", "--into", "/run/merged")
+			l.Must("uml_moo", m.Jail+"/ubd0", "/run/moo")
+			l.Must("cmp", "/run/merged", "/run/moo")
+			l.Must("e2fsck", "-fn", "/run/merged")
+
+			// A COW file of the merged disc, and the guest is the same on that.
+			l.Must("uml-disk", "cow", "rebase", m.Jail+"/ubd0", "/run/moo")
+			m.Set("ubd0", "ubd0,/run/moo")
+			equal(t, l.Must("sh", "-c", "uml-disk cow info "+m.Jail+"/ubd0 | awk '$1 == \"own\" {print $2}'"), "0B\n")
+			start := func() {
+				t.Helper()
+				m.Svc("-u")
+				m.WaitUp(0)
+				equal(t, m.Guest("cat /root/* | md5sum"), sum)
+			}
+			start()
+			m.Guest("echo more >/root/more; sync")
+			sum = m.Guest("cat /root/* | md5sum")
+			l.Must("uml-ctl", "stop", "guest")
+
+			// Into the backing file; the settings stay, and the COW file is an empty one.
+			l.Must("uml-disk", "cow", "merge", m.Jail+"/ubd0", "--in-place")
+			l.Must("e2fsck", "-fn", "/run/moo")
+			start()
+		})
+	}
+}
+
+// A pair that does not fit, or that a kernel would read wrongly.
+func TestCOWUnfit(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := l.Machine("guest", lab.Settings{"ubd1": "cow," + base})
+	disk := func(args ...string) lab.Result { return l.Run(append([]string{"uml-disk"}, args...)...) }
+	file := m.Jail + "/cow"
+	l.Must("sh", "-ec", `umask 022; cd /run; uml-disk create base 40M; touch -d @1700000000 base
+		truncate -s 1000001 odd; truncate -s 32K tiny; cp base loose; chmod 666 loose; cp -p base other; touch -d @1700000000 other; truncate -s 50M large
+		uml-disk cow create base `+file)
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"/run/odd: is 1000001 bytes, no multiple of 4096: ", []string{"create", "/run/odd", m.Jail + "/new"}},
+		{"/run/tiny: is 32768 bytes: with a bitmap of one word the guest's kernel hangs", []string{"create", "/run/tiny", m.Jail + "/new"}},
+		{"/run/loose: is not root's alone", []string{"create", "/run/loose", m.Jail + "/new"}},
+		{file + ": is a COW file itself", []string{"create", file, m.Jail + "/new"}},
+		{"is there already", []string{"create", base, file}},
+		{"/run/large: is not as large as the disc, 41943040 bytes", []string{"rebase", file, "/run/large"}},
+		{"--into NEW, or --in-place", []string{"merge", file}},
+		{"/run/nosuch: no such file or directory", []string{"merge", file, "--into", "/run/new", "--backing", "/run/nosuch"}},
+		{"/run/large is 52428800 bytes, and was 41943040", []string{"merge", file, "--into", "/run/new", "--backing", "/run/large"}},
+	} {
+		refusedBy(t, "uml-disk", disk(append([]string{"cow"}, c.args...)...), 100, c.want)
+	}
+	// What the header of a file in a jail names is not believed.
+	l.Must("sh", "-ec", "cd $0; uml-disk clone cow stranger", m.Jail)
+	refusedBy(t, "uml-disk", disk("cow", "merge", m.Jail+"/stranger", "--into", "/run/new"), 100, `no setting of guest names a backing file for it, and what a header in a jail names ("/run/base") is not believed`)
+
+	// The backing file was touched, which is mended as the message says.
+	l.Must("touch", "-d", "@1700000005", base)
+	r := disk("cow", "check", file)
+	refusedBy(t, "uml-disk", r, 100, "was changed at @1700000005, and is known as of @1700000000")
+	_, mend, _ := strings.Cut(r.Err, "after cp without -p: ")
+	mend, _, _ = strings.Cut(mend, ";")
+	l.Must("sh", "-c", mend)
+	equal(t, l.Must("uml-disk", "cow", "check", file), file+": sound\n")
+	l.Must("uml-disk", "cow", "rebase", "--unsafe", file, "/run/other")
+	l.Must("uml-disk", "cow", "check", file, "--backing", "/run/other")
+
+	// A page is half written: said, and mended; the disc stays the same.
+	l.Must("uml-disk", "cow", "rebase", "--unsafe", file, base)
+	l.Must("sh", "-ec", `cd $0; printf '\003' | dd of=cow bs=1 seek=9000 conv=notrunc 2>/dev/null
+		head -c 1024 /dev/urandom | dd of=cow bs=512 seek=$((20480/512 + (9000-8192)*8)) conv=notrunc 2>/dev/null
+		uml_moo cow /run/before`, m.Jail)
+	refusedBy(t, "uml-disk", disk("cow", "check", file), 100, "has 1 pages of which only a part was written")
+	l.Must("uml-disk", "cow", "check", "--mend", file)
+	l.Must("uml-disk", "cow", "check", file)
+	l.Must("uml-disk", "cow", "merge", file, "--into", "/run/after")
+	l.Must("cmp", "/run/before", "/run/after")
+
+	// Another machine has the same backing file.
+	other := l.Machine("other", lab.Settings{"ubd1": "cow," + base})
+	l.Must("uml-disk", "cow", "create", base, other.Jail+"/cow")
+	refusedBy(t, "uml-disk", disk("cow", "merge", file, "--in-place"), 100, "/run/base: is the backing file of other's cow too")
+	l.Must("uml-disk", "cow", "check", other.Jail+"/cow")
+}
