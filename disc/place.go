@@ -33,16 +33,19 @@ type Place struct {
 	jail string      // dir's name from the jail on, "" for the jail itself
 }
 
-// Find says where a file named on the command line lies. Links that lead to its
-// directory are the administrator's own and followed, as long as they lead to no jail:
-// in a jail none is.
+// Find says where a file named on the command line lies. Links that lead to its directory
+// are followed where they are the administrator's.
 func Find(file string) (*Place, error) {
 	p := &Place{Path: file, name: path.Base(file)}
 	if file == "" || strings.HasSuffix(file, "/") || p.name == "." || p.name == ".." {
 		return nil, fault.Permanent("%q is no name of a file", file)
 	}
+	open := handle.OpenDir
+	if os.Geteuid() == 0 {
+		open = handle.Follow
+	}
 	var err error
-	if p.dir, err = handle.OpenDir(path.Dir(file)); err != nil {
+	if p.dir, err = open(path.Dir(file)); err != nil {
 		return nil, fault.Permanent("%s: %w", file, bare(err))
 	}
 	if p.real, err = p.dir.Real(); err == nil {

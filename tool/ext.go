@@ -24,9 +24,8 @@ func (r Runner) Make(ctx context.Context, f *os.File) error {
 
 // What e2fsck's exit code is made of (e2fsck(8)).
 const (
-	mended    = 1 | 2
-	unmended  = 4
-	cancelled = 32
+	mended   = 1 | 2
+	unmended = 4
 )
 
 // Check is e2fsck of all of an ext filesystem, whatever it says of itself. It changes
@@ -40,7 +39,7 @@ func (r Runner) Check(ctx context.Context, f *os.File, mend bool) (sound bool, s
 	if err != nil {
 		return false, "", err
 	}
-	if code&^(mended|unmended) != 0 {
+	if code&unmended == 0 && code&^mended != 0 {
 		return false, "", fmt.Errorf("e2fsck: exit code %d: %s", code, said)
 	}
 	return code&unmended == 0, said, nil
