@@ -64,14 +64,15 @@ func (c *File) With(backing *os.File) (*Pair, error) {
 		return nil, err
 	}
 	if st.Size() != c.Size {
-		return nil, fault.Permanent("%s: %w: %s is %d bytes, and was %d", c.f.Name(), ErrChanged, backing.Name(), st.Size(), c.Size)
+		return nil, fault.Permanent("%s: %w: %s is %d bytes, and was %d (bring the old one back)", c.f.Name(), ErrChanged, backing.Name(), st.Size(), c.Size)
 	}
 	p := &Pair{c, backing}
 	if c.Merging {
-		return p, fault.Permanent("%s: %w", c.f.Name(), ErrMerging)
+		return p, fault.Permanent("%s: %w, which was not finished (try: uml-disk cow merge %s --in-place)", c.f.Name(), ErrMerging, c.f.Name())
 	}
 	if now := st.ModTime().Unix(); c.Version.seconds(now) != c.MTime {
-		return p, fault.Permanent("%s: %w: %s was changed at @%d, and is known as of @%d", c.f.Name(), ErrChanged, backing.Name(), now, c.MTime)
+		return p, fault.Permanent("%s: %w: %s was changed at @%d, and is known as of @%d (if what is in it is the same, as after cp without -p: touch -d @%d %s; else bring the old one back)",
+			c.f.Name(), ErrChanged, backing.Name(), now, c.MTime, c.MTime, backing.Name())
 	}
 	return p, nil
 }

@@ -302,7 +302,7 @@ func TestWith(t *testing.T) {
 	if err := os.Chtimes(name, time.Time{}, time.Unix(1700000001, 0)); err != nil {
 		t.Fatal(err)
 	}
-	want := fmt.Sprintf("%s: the backing file has changed since: %s was changed at @1700000001, and is known as of @1700000000", b.f.Name(), name)
+	want := fmt.Sprintf("%s: the backing file has changed since: %s was changed at @1700000001, and is known as of @1700000000 (if what is in it is the same, as after cp without -p: touch -d @1700000000 %s; else bring the old one back)", b.f.Name(), name, name)
 	if err := try(); !errors.Is(err, ErrChanged) || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -96,7 +96,7 @@ func (c *conversion) raw(ctx context.Context, o Options, out *os.File, backing s
 		}
 		defer d.Close()
 		if unfit != nil {
-			return d.misfit(unfit)
+			return unfit
 		}
 		told, done := o.work("merge", d.Size)
 		defer done()

@@ -153,7 +153,7 @@ func CowMerge(ctx context.Context, o Options, file, backing, into string) error 
 	}
 	defer d.Close()
 	if unfit != nil {
-		return d.misfit(unfit)
+		return unfit
 	}
 	dst, err := o.new(into)
 	if err != nil {
@@ -165,18 +165,6 @@ func CowMerge(ctx context.Context, o Options, file, backing, into string) error 
 		defer done()
 		return d.Merge(ctx, f, told)
 	})
-}
-
-// misfit says what can be done about a pair that does not fit.
-func (d *pair) misfit(unfit error) error {
-	if errors.Is(unfit, cow.ErrMerging) {
-		return unfinished(d.p.Path, unfit)
-	}
-	return fault.Permanent("%w (if what is in it is the same, as after cp without -p: touch -d @%d %s; else bring the old one back)", unfit, d.MTime, d.base.Path)
-}
-
-func unfinished(file string, err error) error {
-	return fault.Permanent("%w: that was not finished (try: uml-disk cow merge %s --in-place)", err, file)
 }
 
 // CowMergeBack merges into the backing file itself. That ends every other COW file of it,
@@ -191,7 +179,7 @@ func CowMergeBack(ctx context.Context, o Options, file, backing, machines string
 		return err
 	}
 	if unfit != nil && !errors.Is(unfit, cow.ErrMerging) {
-		return d.misfit(unfit)
+		return unfit
 	}
 	told, done := o.work("merge", d.Size)
 	defer done()
@@ -217,7 +205,7 @@ func CowRebase(ctx context.Context, o Options, file, newBacking, backing string,
 	}
 	defer d.Close()
 	if unfit != nil {
-		return d.misfit(unfit)
+		return unfit
 	}
 	if st, err := in.Stat(); err != nil || st.Size() != d.Size {
 		return errors.Join(err, fault.Permanent("%s: is not as large as the disc, %d bytes", newBacking, d.Size))
@@ -249,10 +237,7 @@ func rename(file string, base *Place, in *os.File) error {
 		return fault.Permanent("%w", err)
 	}
 	pair, err := c.With(in)
-	if errors.Is(err, cow.ErrMerging) {
-		return unfinished(file, err)
-	}
-	if pair == nil {
+	if pair == nil || errors.Is(err, cow.ErrMerging) {
 		return err
 	}
 	return pair.Rename(base.from(p))
@@ -281,7 +266,7 @@ func CowDiff(ctx context.Context, o Options, file, backing string) error {
 	}
 	defer d.Close()
 	if unfit != nil {
-		return d.misfit(unfit)
+		return unfit
 	}
 	var own, differs int64
 	told, done := o.work("compare", d.Size)
@@ -315,7 +300,7 @@ func CowCheck(ctx context.Context, o Options, file, backing string, mend bool) e
 	}
 	defer d.Close()
 	if unfit != nil {
-		return d.misfit(unfit)
+		return unfit
 	}
 	n, err := d.Count()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -60,7 +61,8 @@ func (s *start) attachDisc(ctx context.Context, c *mconsole.Client, pid int, d s
 // stays where it is there, with the lock that the kernel has on it; names are those of
 // the others in the annex.
 func (s *start) bringNew(ctx context.Context, c *mconsole.Client, in *handle.Dir, pid int, d *settings.Disc) (names []string, err error) {
-	device, opened := fmt.Sprintf("ubd%d", d.N), files{}
+	device, opened, named := fmt.Sprintf("ubd%d", d.N), files{}, *d
+	var pair []*os.File
 	for _, f := range []struct {
 		file     *string
 		name     string
@@ -82,13 +84,21 @@ func (s *start) bringNew(ctx context.Context, c *mconsole.Client, in *handle.Dir
 		if there {
 			continue
 		}
-		if err := s.bringDisc(in, *f.file, f.readOnly, opened); err != nil {
+		file, err := s.bringDisc(in, *f.file, f.readOnly, opened)
+		if err != nil {
 			return nil, err
 		}
+		pair = append(pair, file)
 		names = append(names, f.name)
 		*f.file = jail.Annex + "/" + f.name
 	}
-	return names, nil
+	if len(pair) < 2 { // no pair, or one that was judged at the start
+		return names, nil
+	}
+	if err := s.judgePair(named, pair[0], pair[1]); err != nil {
+		return nil, err
+	}
+	return names, s.mend(ctx)
 }
 
 // inJailAlready says whether the jail has had the file from the start, as a mount of

@@ -39,17 +39,22 @@ func (s *start) discs(in *handle.Dir) ([]settings.Disc, error) {
 }
 
 func (s *start) disc(in *handle.Dir, d settings.Disc, opened files) (there bool, err error) {
-	err = s.bringDisc(in, d.File, d.ReadOnly, opened)
+	f, err := s.bringDisc(in, d.File, d.ReadOnly, opened)
 	if d.Optional && errors.Is(err, errAbsent) {
 		return false, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	if d.Backing != "" {
-		return true, s.bringDisc(in, d.Backing, true, opened)
+	if d.Backing == "" {
+		s.seeRaw(f)
+		return true, nil
 	}
-	return true, nil
+	backing, err := s.bringDisc(in, d.Backing, true, opened)
+	if err != nil {
+		return true, err
+	}
+	return true, s.judgePair(d, f, backing)
 }
 
 // files are the discs of this start by device and inode. The same file written
@@ -59,35 +64,38 @@ type files map[[2]uint64]opening
 type opening struct {
 	path     string
 	readOnly bool
+	file     *os.File
 }
 
-func (s *start) bringDisc(in *handle.Dir, name string, readOnly bool, opened files) error {
+// bringDisc returns the disc, opened by the user's rights, which the start keeps.
+func (s *start) bringDisc(in *handle.Dir, name string, readOnly bool, opened files) (*os.File, error) {
 	f, err := s.openFile(in, name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer f.Close()
 	if err := s.judgeDisc(f, readOnly); err != nil {
-		return err
+		return nil, err
 	}
 	id := [2]uint64{f.Stat.Dev, f.Stat.Ino}
 	if other, ok := opened[id]; ok {
 		if !readOnly || !other.readOnly {
-			return fault.Permanent("%s: is the same file as %s", f.Path, other.path)
+			return nil, fault.Permanent("%s: is the same file as %s", f.Path, other.path)
 		}
 		if other.path == f.Path {
-			return nil
+			return other.file, nil
 		}
 	}
-	opened[id] = opening{f.Path, readOnly}
-	if err := s.lockDisc(f, readOnly); err != nil {
-		return err
+	file, err := s.lockDisc(f, readOnly)
+	if err != nil {
+		return nil, err
 	}
+	opened[id] = opening{f.Path, readOnly, file}
 	access := jail.ReadWrite
 	if readOnly {
 		access = jail.ReadOnly
 	}
-	return s.room.Bring(f, inJail(name), access)
+	return file, s.room.Bring(f, inJail(name), access)
 }
 
 // judgeDisc: a file in the jail is the user's or root's. A second name for one
@@ -110,7 +118,7 @@ func (s *start) judgeDisc(f *handle.File, readOnly bool) error {
 
 // lockDisc opens the disc as the user, which shows whether the kernel can, and
 // locks it: the kernel itself locks a disc only when the guest first opens it.
-func (s *start) lockDisc(f *handle.File, readOnly bool) error {
+func (s *start) lockDisc(f *handle.File, readOnly bool) (*os.File, error) {
 	flags, word := unix.O_RDWR, "write"
 	if readOnly {
 		flags, word = unix.O_RDONLY, "read"
@@ -122,24 +130,36 @@ func (s *start) lockDisc(f *handle.File, readOnly bool) error {
 	})
 	var refused *os.PathError
 	if errors.As(err, &refused) && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)) {
-		return fault.Permanent("%s: %s cannot %s it (%w; try: chown %s %s, or flags=r)", f.Path, s.m.User.Name, word, refused.Err, s.m.User.Name, f.Path)
+		return nil, fault.Permanent("%s: %s cannot %s it (%w; try: chown %s %s, or flags=r)", f.Path, s.m.User.Name, word, refused.Err, s.m.User.Name, f.Path)
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
+	s.keep = append(s.keep, file)
 	if err := s.seeDisc(f, file, readOnly); err != nil {
-		file.Close()
-		return err
+		return nil, err
 	}
 	s.plan("lock", "%s: %v, %s", f.Path, settings.Size(f.Stat.Size), word)
 	if s.DryRun {
-		return file.Close()
+		return file, nil
 	}
-	s.keep = append(s.keep, file)
 	if err := lock.TakeDisc(file, readOnly); err != nil {
-		return err
+		return nil, err
 	}
-	return lock.Unopened(file, readOnly)
+	return file, errors.Join(lock.Unopened(file, readOnly), stillNamed(file))
+}
+
+// stillNamed: what changes a disc, as uml-disk does, puts another file in its place while
+// it holds the lock.
+func stillNamed(f *os.File) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
+		return fmt.Errorf("stat %s: %w", f.Name(), err)
+	}
+	if st.Nlink == 0 {
+		return fault.Temporary("%s: was replaced or deleted while its lock was waited for", f.Name())
+	}
+	return nil
 }
 
 // rootThere says whether the root device is one that the guest will have, as

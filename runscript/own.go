@@ -160,7 +160,8 @@ func (s *start) swap(in *handle.Dir, f *handle.File) (err error) {
 	if err := s.room.Bring(f, swapName, jail.ReadWrite); err != nil {
 		return err
 	}
-	return s.lockDisc(f, false)
+	_, err = s.lockDisc(f, false)
+	return err
 }
 
 // openSwap returns nil if the swap must be made anew.

@@ -47,6 +47,7 @@ func (s *start) planBefore(lines []string) {
 }
 
 func (s *start) planRest() error {
+	s.planMend()
 	if s.m.Net.Kind == settings.None {
 		var err error
 		if s.up, err = netsetup.Plan(s.m, s.host); err != nil {

@@ -23,6 +23,7 @@ import (
 	"runtime"
 	"time"
 
+	"uml/cow"
 	"uml/fault"
 	"uml/handle"
 	"uml/jail"
@@ -55,6 +56,7 @@ type start struct {
 	read    *os.File     // the kernel image
 	tap     *os.File     // the TAP that the kernel inherits, if it does
 	args    []string     // of the kernel
+	pairs   []*cow.Pair  // COW discs to be mended
 	before  lock.Note    // that an exec which failed takes back
 	up      []string     // of a dry run: what Up would do
 }
@@ -150,6 +152,9 @@ func (s *start) run(ctx context.Context, last func() error) error {
 	}
 	// Once more: a second start may have come as far, if the lock file was deleted.
 	if err := s.alone(); err != nil {
+		return err
+	}
+	if err := s.mend(ctx); err != nil {
 		return err
 	}
 	news, err := s.claim(ctx)

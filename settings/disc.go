@@ -2,6 +2,7 @@ package settings
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"uml/fault"
@@ -9,6 +10,13 @@ import (
 
 // ErrNoDisc is said of a disc that is set to be none.
 var ErrNoDisc = errors.New("is set to be none")
+
+func parseCowUnsafe(s string) (allow bool, err error) {
+	if s != "refuse" && s != "allow" {
+		return false, fmt.Errorf("%q is no word on COW discs that are read wrongly (try refuse or allow)", s)
+	}
+	return s == "allow", nil
+}
 
 // Disc is the disc of a name, ubd0 to ubd7: as value says, in the words of the
 // setting, or as it is set if value is empty.

@@ -39,6 +39,8 @@ type Machine struct {
 	Isolated  bool // a bridged guest does not reach other isolated ports
 	Transport Transport
 	Discs     []Disc // by N
+	CowUnsafe bool   // a COW disc that the guest's kernel may read wrongly is given to it
+	CowMend   bool   // half-written pages of COW discs are filled at each start
 	Root      string // "": no root= argument
 	Channels  []Channel
 	Kernel    string // below the jail, or an absolute path on the host

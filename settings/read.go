@@ -74,7 +74,7 @@ func (m *Machine) defaults() {
 // known says whether a file of this name is a machine's setting.
 func known(name string) bool {
 	switch name {
-	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "spoof", "isolated":
+	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "spoof", "isolated", "cow-unsafe", "cow-mend":
 		return true
 	case "sync", "lock": // of later duties
 		return true
@@ -188,6 +188,10 @@ func (m *Machine) setOne(name, v string) (err error) {
 		m.Root, err = v, checkWord(v)
 	case "kernel":
 		m.Kernel, err = v, checkPath(v, true)
+	case "cow-unsafe":
+		m.CowUnsafe, err = parseCowUnsafe(v)
+	case "cow-mend":
+		m.CowMend, err = parseYes(v)
 	case "seccomp":
 		m.Seccomp, err = parseSeccomp(v)
 	case "nofile":
