@@ -102,22 +102,27 @@ func TestRootsAlone(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
-	if got := memTotal("Foo: 1 kB\nMemTotal:       16384256 kB\nMemFree: 2 kB\n"); got != 16384256<<10 {
-		t.Errorf("got %d", got)
-	}
-	if got := memTotal(""); got != 0 {
-		t.Errorf("of nothing: got %d", got)
-	}
-	large := made("large")
+	large, locked := made("large"), made("locked")
 	large.Machine.Mem = 1 << 50
+	locked.Machine.Mem, locked.Machine.Lock = 1<<50, true
 	for _, c := range []struct {
-		machines []*machine
-		want     string
-	}{{[]*machine{made("small")}, OK}, {[]*machine{made("small"), large}, Warn}} {
-		k := &checker{host: &section{}, machines: c.machines}
+		machines   []*machine
+		overcommit float64
+		want       []string
+	}{
+		{[]*machine{made("small")}, 0, []string{"ok 76M promised to 1 machines (mem and 12M each), of "}},
+		{[]*machine{made("small"), large}, 0, []string{"warn guests will be swapped out or killed"}},
+		{[]*machine{made("small"), large}, 1, []string{"warn more than HOST/overcommit lets run at once"}},
+		{[]*machine{made("small"), large}, 1e9, []string{"ok "}},
+		{[]*machine{locked}, 1e9, []string{"ok ", "warn must not be swapped out: more than can run at once"}},
+	} {
+		k := &checker{host: &section{}, machines: c.machines, h: &settings.Host{Dir: "HOST", Overcommit: c.overcommit}}
 		k.memory()
-		if got := k.host.lines[0]; got.Status != c.want {
-			t.Errorf("got %v, want %s", got, c.want)
+		for i, want := range c.want {
+			status, text, _ := strings.Cut(want, " ")
+			if len(k.host.lines) != len(c.want) || k.host.lines[i].Status != status || !strings.Contains(k.host.lines[i].Text, text) {
+				t.Errorf("overcommit %v: got %v, want %q", c.overcommit, k.host.lines, c.want)
+			}
 		}
 	}
 }
@@ -137,15 +142,6 @@ func TestKernel(t *testing.T) {
 	if len(c.host.errs) > 0 {
 		t.Errorf("got %v", c.host.lines)
 	}
-}
-
-func FuzzMemTotal(f *testing.F) {
-	f.Add("MemTotal:       16384256 kB\nMemFree: 2 kB\n")
-	f.Fuzz(func(t *testing.T, meminfo string) {
-		if got := memTotal(meminfo); got%1024 != 0 {
-			t.Errorf("%q: got %d, no whole kilobytes", meminfo, got)
-		}
-	})
 }
 
 // A line is one account, and none of it makes another of a second line.

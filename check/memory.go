@@ -5,51 +5,45 @@ import (
 	"os"
 	"strings"
 
+	"uml/memory"
 	"uml/settings"
 )
 
 const mib settings.Size = 1 << 20
 
-// overhead is what a guest kernel takes beside its guest's RAM. Debian's 6.1, booted:
-// 10 MB of its image, since each jail has a copy of its own, 1 MB of stacks and
-// heap, 0.1 MB of page tables for itself and each of its guest's processes.
-const overhead = 12 * mib
-
 // memory compares what the guests may take with what there is: RAM is given out as
 // they touch it, so that a host with too little fails only long after the start
 // (paper 2.2.1).
 func (c *checker) memory() {
-	var promised settings.Size
+	var promised, locked settings.Size
 	guests := 0
 	for _, m := range c.machines {
 		if m.Machine != nil {
 			guests++
-			promised += m.Machine.Mem + overhead
+			promised += m.Machine.Mem + memory.Overhead
+		}
+		if m.Machine != nil && m.Machine.Lock {
+			locked += m.Machine.Mem + memory.Overhead
 		}
 	}
-	text, err := os.ReadFile("/proc/meminfo")
+	have, err := memory.OfHost()
 	if err != nil {
 		c.host.fail("memory", err)
 		return
 	}
-	have := memTotal(string(text))
-	line := fmt.Sprintf("%dM promised to %d machines (mem and %v each), of %dM", promised/mib, guests, overhead, have/mib)
-	if promised > have {
+	line := fmt.Sprintf("%dM promised to %d machines (mem and %v each), of %dM", promised/mib, guests, memory.Overhead, have/mib)
+	times := c.h.Overcommit
+	switch {
+	case times == 0 && promised > have:
 		c.host.warn("memory", "%s: guests will be swapped out or killed (lower settings/mem, or run fewer)", line)
-		return
+	case times > 0 && float64(promised) > float64(have)*times:
+		c.host.warn("memory", "%s: more than %s lets run at once (lower settings/mem, or run fewer)", line, c.h.File("overcommit"))
+	default:
+		c.host.ok("memory", "%s", line)
 	}
-	c.host.ok("memory", "%s", line)
-}
-
-// memTotal reads "MemTotal:       16384256 kB" (proc_meminfo(5)).
-func memTotal(meminfo string) settings.Size {
-	for line := range strings.Lines(meminfo) {
-		var kb settings.Size
-		if n, _ := fmt.Sscanf(line, "MemTotal: %d kB", &kb); n == 1 {
-			return kb << 10
-		}
+	if locked > have {
+		c.host.warn("memory", "%dM of it must not be swapped out: more than can run at once (lower settings/mem, or remove settings/lock)", locked/mib)
 	}
-	return 0
 }
 
 // swappy is the most that leaves guests alone (paper 5.4): above it the kernel
@@ -66,7 +60,7 @@ func (c *checker) swappiness() {
 	case strings.Count(string(swaps), "\n") < 2:
 		c.host.ok("swappiness", "the host has no swap")
 	case v > swappy:
-		c.host.warn("swappiness", "vm.swappiness is %d: guests' RAM goes to swap for the sake of the host's cache (try: sysctl -w vm.swappiness=0)", v)
+		c.host.warn("swappiness", "vm.swappiness is %d: guests' RAM goes to swap for the sake of the host's cache (try: sysctl -w vm.swappiness=0; or yes in settings/lock)", v)
 	default:
 		c.host.ok("swappiness", "vm.swappiness is %d", v)
 	}

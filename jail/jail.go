@@ -42,6 +42,7 @@ const (
 type Jail struct {
 	Account   settings.Account
 	Memory    settings.Size // of guest RAM, a file in /tmp
+	NoSwap    bool          // it stays out of the host's swap; see CanNoSwap
 	NoFile    int
 	NProc     int
 	Nice      int
@@ -152,7 +153,7 @@ func (j *Jail) Plan() []string {
 		fmt.Sprintf("mount tmpfs / size=%v nr_inodes=%d mode=755 nosuid,nodev,noexec", rootSize, rootInodes),
 		"mount tmpfs /dev nosuid,noexec: "+strings.Join(j.deviceNames(), " "),
 		"mount devpts /dev/pts nosuid,noexec mode=600 ptmxmode=666",
-		fmt.Sprintf("mount tmpfs /tmp nosuid,nodev size=%v mode=700 uid=%d gid=%d", tmpSize(j.Memory), j.Account.UID, j.Account.GID),
+		fmt.Sprintf("mount tmpfs /tmp %s size=%v mode=700 uid=%d gid=%d", strings.Join(append([]string{"nosuid,nodev"}, j.tmpFlags()...), ","), j.Memory, j.Account.UID, j.Account.GID),
 		"mount tmpfs /annex ro,nosuid,nodev,noexec size=64k",
 	)
 	lines = append(lines, fmt.Sprintf("make a pair of sockets for locks to come, as descriptors %d and %d", boxIn, boxOut))

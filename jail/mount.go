@@ -15,12 +15,9 @@ const (
 	rootSize   = settings.Size(256 << 10) // mount points only: the files lie elsewhere
 	rootInodes = 256
 	devInodes  = 16
-	tmpSlack   = settings.Size(4 << 20) // beside guest RAM, which is one sparse file
 	tmpInodes  = 64
 	maxPts     = 96 // the kernel has 16 con and 64 ssl channels
 )
-
-func tmpSize(mem settings.Size) settings.Size { return mem + tmpSlack }
 
 // Root is where a process of the host sees the jail's root, in /proc/PID/exe for
 // one: below the root of the jail's namespace.
@@ -151,11 +148,17 @@ func (j *Jail) deviceNames() []string {
 
 // makeTmp: guest RAM is an unlinked file there that the kernel maps executable,
 // so this mount must not be noexec (paper 5.3; arch/um/os-Linux/mem.c).
+//
+// Its size is that of the RAM, and nothing more. Measured with 6.1.176: the file has the
+// length mem=, and of the 10.7 MB that the kernel's own image stands for all but one page
+// stay a hole. That is more than what else may lie there: a page that is tried for
+// PROT_EXEC before there is RAM (check_tmpexec), and the program of some kB that kernels
+// from 6.12 on write there if they get no memfd (skas/process.c).
 func (j *Jail) makeTmp(root int) error {
 	tmp, err := newMount("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, options{
-		"size": strconv.FormatInt(int64(tmpSize(j.Memory)), 10), "nr_inodes": strconv.Itoa(tmpInodes), "mode": "700",
+		"size": strconv.FormatInt(int64(j.Memory), 10), "nr_inodes": strconv.Itoa(tmpInodes), "mode": "700",
 		"uid": strconv.Itoa(j.Account.UID), "gid": strconv.Itoa(j.Account.GID),
-	})
+	}, j.tmpFlags()...)
 	if err != nil {
 		return err
 	}
@@ -207,7 +210,7 @@ func makeParents(root int, name string) error {
 type options map[string]string
 
 // newMount makes a filesystem that is mounted nowhere yet (fsopen, Linux 5.2).
-func newMount(kind string, attrs int, opts options) (int, error) {
+func newMount(kind string, attrs int, opts options, flags ...string) (int, error) {
 	fs, err := unix.Fsopen(kind, unix.FSOPEN_CLOEXEC)
 	if err != nil {
 		return -1, fmt.Errorf("make a %s: %w", kind, err)
@@ -216,6 +219,11 @@ func newMount(kind string, attrs int, opts options) (int, error) {
 	for k, v := range opts {
 		if err := unix.FsconfigSetString(fs, k, v); err != nil {
 			return -1, fmt.Errorf("make a %s with %s=%s: %w", kind, k, v, err)
+		}
+	}
+	for _, k := range flags {
+		if err := unix.FsconfigSetFlag(fs, k); err != nil {
+			return -1, fmt.Errorf("make a %s with %s: %w", kind, k, err)
 		}
 	}
 	if err := unix.FsconfigCreate(fs); err != nil {

@@ -2,6 +2,8 @@
 // away, and how. The guest's kernel takes all that is free when it is asked for more,
 // and says OK (arch/um/drivers/mconsole_kern.c, mem_config): so it is asked for no more
 // than it has, step by step.
+//
+// Of the host it knows the RAM, and whether a control group keeps guests out of swap.
 package memory
 
 import (

@@ -12,6 +12,7 @@ import (
 	"uml/fault"
 	"uml/handle"
 	"uml/kernel"
+	"uml/ledger"
 	"uml/lock"
 	"uml/settings"
 )
@@ -53,13 +54,15 @@ type Examination struct {
 type Round struct {
 	host      *settings.Host
 	locks     lock.Census
+	promises  func() (ledger.Standing, error)
 	libraries sync.Map // by user and the names that a kernel image has for them
 }
 
 // NewRound looks once through all processes for locks.
 func NewRound(host *settings.Host) (*Round, error) {
 	locks, err := lock.TakeCensus()
-	return &Round{host: host, locks: locks}, err
+	promises := sync.OnceValues(func() (ledger.Standing, error) { return ledger.Look(ledger.File) })
+	return &Round{host: host, locks: locks, promises: promises}, err
 }
 
 // A DiscFile is a file that the guest has as a disc, a COW disc's backing file or
@@ -161,6 +164,7 @@ func (s *start) seeSettings() (err error) {
 func (s *start) seeStructure() {
 	e := s.seen
 	s.makeRoom()
+	e.stage("memory", "", func() error { return errors.Join(s.seeLocked(), s.promise()) })
 	var in *handle.Dir
 	if !e.stage("jail", "root's or the user's own", func() (err error) { in, err = s.openJail(); return err }) {
 		return

@@ -3,7 +3,7 @@
 //
 //  1. settings            read and checked whole
 //  2. stop-gaps           wait while starting is not wanted, then from 1
-//  3. lock                the guest does not run on this host
+//  3. lock                the guest does not run on this host; there is RAM for it
 //  4. structure           kernel, discs, swap: there, and what they should be
 //  5. SKAS                this host can trace a guest's processes
 //  6. addresses           own leftovers away, then nobody else may answer
@@ -27,6 +27,7 @@ import (
 	"uml/fault"
 	"uml/handle"
 	"uml/jail"
+	"uml/ledger"
 	"uml/lock"
 	"uml/netsetup"
 	"uml/probe"
@@ -45,20 +46,21 @@ type Options struct {
 // A start is one machine's way from its settings to its kernel.
 type start struct {
 	Options
-	dir     *handle.Dir
-	m       *settings.Machine
-	host    *settings.Host
-	room    *jail.Jail
-	seen    *Examination // nil but for Examine
-	noUml   bool         // uml/ is still to be made
-	madeUml bool         // and was
-	keep    []*os.File   // locks, which the kernel inherits
-	read    *os.File     // the kernel image
-	tap     *os.File     // the TAP that the kernel inherits, if it does
-	args    []string     // of the kernel
-	pairs   []*cow.Pair  // COW discs to be mended
-	before  lock.Note    // that an exec which failed takes back
-	up      []string     // of a dry run: what Up would do
+	dir      *handle.Dir
+	m        *settings.Machine
+	host     *settings.Host
+	room     *jail.Jail
+	seen     *Examination    // nil but for Examine
+	noUml    bool            // uml/ is still to be made
+	madeUml  bool            // and was
+	keep     []*os.File      // locks, which the kernel inherits
+	read     *os.File        // the kernel image
+	tap      *os.File        // the TAP that the kernel inherits, if it does
+	args     []string        // of the kernel
+	pairs    []*cow.Pair     // COW discs to be mended
+	promised *ledger.Promise // what stands in the ledger
+	before   lock.Note       // that an exec which failed takes back
+	up       []string        // of a dry run: what Up would do
 }
 
 // open reads the settings (step 1), the host's and the machine's, and reports
@@ -90,6 +92,9 @@ func (s *start) close() {
 	}
 	if s.tap != nil {
 		s.tap.Close()
+	}
+	if s.promised != nil {
+		s.promised.Close()
 	}
 	s.dir.Close()
 	for i := len(s.keep) - 1; i >= 0; i-- {
@@ -139,6 +144,9 @@ func (s *start) run(ctx context.Context, last func() error) error {
 		return err
 	}
 	if err := s.takeLock(); err != nil {
+		return err
+	}
+	if err := s.promise(); err != nil {
 		return err
 	}
 	if err := s.openTUN(); err != nil {

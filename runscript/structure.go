@@ -56,7 +56,7 @@ func (s *start) structure() error {
 	if old != nil {
 		defer old.Close()
 	}
-	if err := errors.Join(kernelErr, discErr, s.umlDir(in), swapErr); err != nil {
+	if err := errors.Join(s.lockMemory(), kernelErr, discErr, s.umlDir(in), swapErr); err != nil {
 		return err
 	}
 	if s.args, err = arguments(s.m, discs, image, s.tapNumber()); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -30,9 +31,10 @@ type Host struct {
 	RetryDelay  time.Duration // wait of a failed start before it exits
 	Publish     bool          // each address on External; else a routing daemon's work
 	RadvdConf   string
-	GuestToHost bool   // guests reach all of the host's own services
-	GuestPorts  []Port // else these alone
-	AccountKeys bool   // accounts change their own authorized_keys
+	GuestToHost bool    // guests reach all of the host's own services
+	GuestPorts  []Port  // else these alone
+	AccountKeys bool    // accounts change their own authorized_keys
+	Overcommit  float64 // how many times the host's RAM guests may be promised; 0: any number, with a warning
 }
 
 // A Port is one of the host's services.
@@ -75,7 +77,7 @@ func (h *Host) File(setting string) string { return path.Join(h.Dir, setting) }
 
 func knownHost(name string) bool {
 	switch name {
-	case "external", "min-uptime", "stagger", "ping-timeout", "retry-delay", "publish", "radvd-conf", "guest-to-host", "account-keys":
+	case "external", "min-uptime", "stagger", "ping-timeout", "retry-delay", "publish", "radvd-conf", "guest-to-host", "account-keys", "overcommit":
 		return true
 	}
 	return false
@@ -115,6 +117,8 @@ func (h *Host) set(name string, lines []string) (err error) {
 		}
 	case "account-keys":
 		h.AccountKeys, err = parseYes(v)
+	case "overcommit":
+		h.Overcommit, err = parseOvercommit(v)
 	case "radvd-conf":
 		h.RadvdConf = v
 		if !path.IsAbs(v) || strings.ContainsRune(v, 0) {
@@ -140,6 +144,22 @@ func parseStagger(s string) (low, high time.Duration, err error) {
 		return 0, 0, fmt.Errorf("%q is no range of seconds (try 1-600, or 0 for none)", s)
 	}
 	return low, high, nil
+}
+
+// parseOvercommit: warn, no, or how many times the host's RAM.
+func parseOvercommit(s string) (times float64, err error) {
+	switch {
+	case s == "warn":
+		return 0, nil
+	case s == "no":
+		return 1, nil
+	case strings.Trim(s, "0123456789.") == "" && len(s) <= 8:
+		times, err = strconv.ParseFloat(s, 64)
+	}
+	if err != nil || times <= 0 || times > 1000 {
+		return 0, fmt.Errorf("%q is neither warn, no nor how many times the host's RAM (try 1.5)", s)
+	}
+	return times, nil
 }
 
 // parseGuestToHost: yes, no, or the services that guests may use, a line each.

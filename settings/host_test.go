@@ -24,6 +24,8 @@ func TestReadHost(t *testing.T) {
 	some.GuestPorts = []Port{{"udp", 53}, {"tcp", 53}}
 	keys := defaults
 	keys.AccountKeys = true
+	once, half := defaults, defaults
+	once.Overcommit, half.Overcommit = 1, 1.5
 	quiet := defaults
 	quiet.StaggerLow, quiet.StaggerHigh = 0, 0
 	for _, c := range []struct {
@@ -38,6 +40,10 @@ func TestReadHost(t *testing.T) {
 		{"guest-to-host some", hostDir(t, map[string]string{"guest-to-host": "udp/53 \n# the same\ntcp/53\n"}), some},
 		{"account-keys yes", hostDir(t, map[string]string{"account-keys": "yes"}), keys},
 		{"account-keys no", hostDir(t, map[string]string{"account-keys": "no"}), defaults},
+		{"overcommit warn", hostDir(t, map[string]string{"overcommit": "warn"}), defaults},
+		{"overcommit no", hostDir(t, map[string]string{"overcommit": "no"}), once},
+		{"overcommit 1", hostDir(t, map[string]string{"overcommit": "1"}), once},
+		{"overcommit 1.5", hostDir(t, map[string]string{"overcommit": "1.5"}), half},
 		{"stagger 0", hostDir(t, map[string]string{"stagger": "0"}), quiet},
 		{"stagger none", hostDir(t, map[string]string{"stagger": ""}), quiet},
 	} {
@@ -75,6 +81,13 @@ func TestReadHostFaults(t *testing.T) {
 		{"guest-to-host", "tcp/0", `"tcp/0" is not yes, no, or a service (try udp/53)`},
 		{"guest-to-host", "icmp/8", `"icmp/8" is not yes, no, or a service (try udp/53)`},
 		{"guest-to-host", strings.Repeat("tcp/1\n", 33), "33 lines: at most 32 services can be named"},
+		{"overcommit", "yes", `"yes"` + noTimes},
+		{"overcommit", "0", `"0"` + noTimes},
+		{"overcommit", "-1", `"-1"` + noTimes},
+		{"overcommit", "1e3", `"1e3"` + noTimes},
+		{"overcommit", "1.5.1", `"1.5.1"` + noTimes},
+		{"overcommit", "1001", `"1001"` + noTimes},
+		{"overcommit", "NaN", `"NaN"` + noTimes},
 		{"mem", "1G", "is not a setting (see uml-machine(5))"},
 	} {
 		dir := hostDir(t, map[string]string{c.file: c.value})

@@ -29,6 +29,7 @@ type Machine struct {
 
 	User      Account
 	Mem       Size // guest RAM
+	Lock      bool // guest RAM is never swapped out by the host (paper 5.4)
 	Swap      Size // 0: none
 	IP4       []netip.Prefix
 	IP6       []netip.Prefix // the first is the /64 on the link, if any

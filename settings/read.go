@@ -74,9 +74,9 @@ func (m *Machine) defaults() {
 // known says whether a file of this name is a machine's setting.
 func known(name string) bool {
 	switch name {
-	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "spoof", "isolated", "cow-unsafe", "cow-mend":
+	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "spoof", "isolated", "lock", "cow-unsafe", "cow-mend":
 		return true
-	case "sync", "lock": // of later duties
+	case "sync": // of later duties
 		return true
 	}
 	stem, n := numberedName(name)
@@ -120,7 +120,7 @@ func (m *Machine) set(file, name string, lines []string) error {
 		return nil
 	case "args":
 		return setList(&m.Args, lines, func(s string) (string, error) { return s, checkArg(s) })
-	case "sync", "lock":
+	case "sync":
 		if len(lines) > 0 {
 			m.unbuilt = append(m.unbuilt, fmt.Sprintf("%s: %q", file, strings.Join(lines, " ")))
 		}
@@ -164,6 +164,9 @@ func (m *Machine) setOne(name, v string) (err error) {
 		if err == nil && m.Mem < 8*mib {
 			err = fmt.Errorf("%q is too little for any kernel (try 64M)", v)
 		}
+		if err == nil && m.Mem > 64*tib {
+			err = fmt.Errorf("%q is more than any host has", v)
+		}
 	case "swap":
 		m.Swap, err = ParseSize(v)
 		if err == nil && (m.Swap < 40*kib || m.Swap%(4*kib) != 0 || m.Swap > 8*tib) {
@@ -178,6 +181,8 @@ func (m *Machine) setOne(name, v string) (err error) {
 	case "isolated":
 		m.Isolated, err = parseYes(v)
 		m.ofBridged = append(m.ofBridged, name)
+	case "lock":
+		m.Lock, err = parseYes(v)
 	case "mac":
 		m.MAC, err = parseMAC(v)
 	case "tap":

@@ -119,6 +119,7 @@ const (
 	noChannel   = " is no channel that the jail has (try null, pts, fd:1, or null,fd:1)"
 	noJail      = " is not a name in the jail (try ubd0)"
 	noAbsolute  = " is not a plain absolute path"
+	noTimes     = " is neither warn, no nor how many times the host's RAM (try 1.5)"
 	noRange     = " is no range of seconds (try 1-600, or 0 for none)"
 	noNice      = " is not a number from -20 to 19"
 	noGuest     = " cannot be a guest's address"

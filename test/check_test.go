@@ -220,7 +220,7 @@ func TestCheckBroken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m.Set("lock", "yes")
+	m.Set("sync", "yes")
 	l.Must("ip", "link", "add", "tap_guest", "type", "veth", "peer", "name", "peer")
 	all := lines(t, l, fault.MustMend)
 	has(t, all, "settings", check.Fail, "this version cannot do that yet")

@@ -39,6 +39,8 @@ func TestLayout(t *testing.T) {
 		"handle":     own("fault"),
 		"settings":   own("fault", "handle"),
 		"swap":       low,
+		"memory":     low,
+		"ledger":     low,
 		"sparse":     nil,
 		"cow":        own("fault", "sparse"),
 		"superblock": own("fault"),

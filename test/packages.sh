@@ -23,6 +23,7 @@ want procps ps
 want tree tree
 want radvd radvd
 want util-linux nsenter
+want mount swapon
 want socat socat
 want iperf3 iperf3
 want frr vtysh
