@@ -83,11 +83,11 @@ func (s *start) overPromised(p *ledger.Promise, others, most ledger.Sums) error 
 		if p.Size > most.Locked {
 			return fault.Permanent("%s: the guest's %v of RAM, with its kernel's, are more than the host's %v (lower %s)", by, p.Size, round(most.Locked), mend)
 		}
-		return fault.Temporary("%s: %v of RAM that stay out of swap are promised to guests that run, and with %v more it would be over the host's %v (lower %s, or end guests)", by, round(others.Locked), p.Size, round(most.Locked), mend)
+		return fault.Permanent("%s: %v of RAM that stay out of swap are promised to guests that run, and with %v more it would be over the host's %v (lower %s, or end guests)", by, round(others.Locked), p.Size, round(most.Locked), mend)
 	}
 	by := s.host.File("overcommit") + ": " + overcommit(s.host)
 	if p.Size > most.All {
 		return fault.Permanent("%s: the guest's %v of RAM, with its kernel's, are more than %v (lower %s)", by, p.Size, round(most.All), mend)
 	}
-	return fault.Temporary("%s: %v of RAM are promised to %d guests that run, and with %v more it would be over %v (lower %s, or end guests)", by, round(others.All), others.Guests, p.Size, round(most.All), mend)
+	return fault.Permanent("%s: %v of RAM are promised to %d guests that run, and with %v more it would be over %v (lower %s, or end guests)", by, round(others.All), others.Guests, p.Size, round(most.All), mend)
 }
