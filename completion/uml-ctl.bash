@@ -24,7 +24,7 @@ _uml() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
-	--log)
+	--log | --into | --backing)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
@@ -37,6 +37,12 @@ _uml() {
 		words=$({ "$program" --help; [[ ! $command ]] || "$program" "$command" --help; } 2>/dev/null | sed -n 's/^   \(--[a-z-]*\).*/\1/p')
 	elif [[ $commands && ! $command ]]; then
 		words=$commands
+	elif [[ ${program##*/} == uml-disk && $command == cow && ! $name ]]; then
+		words=$("$program" cow --help 2>/dev/null | sed -n '/^COMMANDS:/,/^$/s/^   \([a-z-]*\).*/\1/p')
+	elif [[ ${program##*/} == uml-disk && $command != list ]]; then
+		compopt -o filenames 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
 	elif [[ $name && $command == @(console|config|attach|detach|sysrq|proc|stack|memory|log) ]]; then
 		case $command in
 		console) words='con0 con1 ssl0' ;;
@@ -53,4 +59,4 @@ _uml() {
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
-complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld
+complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk
