@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
@@ -72,7 +73,9 @@ func apart(run func() error) error {
 	ended := make(chan error)
 	go func() {
 		runtime.LockOSThread() // for good
-		err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+		err := errors.Join(
+			unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0),
+			unix.CloseRange(first, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)) // what our caller left open
 		if err == nil {
 			err = run()
 		}
