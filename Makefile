@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bare packages install install-completion clean
+.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bare packages install install-completion clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -57,6 +57,10 @@ bench-net: packages build
 
 bench-ctl: packages build
 	go run ./test/benchctl
+
+# The program runs in a guest too, which has no libc.
+bench-disk: packages build
+	CGO_ENABLED=0 go run ./test/benchdisk
 
 packages:
 	@test/packages.sh
