@@ -80,7 +80,7 @@ func withGuest(ctx context.Context, o Options, do func(*start, *mconsole.Client,
 		return err
 	}
 	defer s.close()
-	if err := errors.Join(s.m.Unbuilt(), s.checkOwner()); err != nil {
+	if err := s.checkOwner(); err != nil {
 		return err
 	}
 	c, pid, err := dial(s.dir)

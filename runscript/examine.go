@@ -147,14 +147,11 @@ func (s *start) seeSettings() (err error) {
 	}
 	s.m, e.Name = m, m.Name
 	if err != nil {
-		return errors.Join(err, m.Unbuilt())
+		return err
 	}
 	e.Machine = m
 	if m.Net.Kind != settings.None {
 		e.Addresses = m.Addresses()
-	}
-	if err := m.Unbuilt(); err != nil {
-		return err
 	}
 	e.well("user %s (%d), mem %v, net %v", m.User.Name, m.User.UID, m.Mem, m.Net.Kind)
 	return nil
@@ -191,6 +188,9 @@ func (s *start) seeKernel(in *handle.Dir) {
 	var discs []settings.Disc
 	runs := s.seen.stage("kernel", "", func() (err error) { image, err = s.kernel(in); return err })
 	there := s.seen.stage("disc", "none", func() (err error) { discs, err = s.discs(in); return err })
+	if there {
+		s.seen.stage("sync", "no disc is written", func() error { s.seePower(discs); return nil })
+	}
 	if !runs || !there {
 		return
 	}

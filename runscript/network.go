@@ -20,9 +20,6 @@ func NetUp(ctx context.Context, o Options) error {
 		return err
 	}
 	defer s.close()
-	if err := s.m.Unbuilt(); err != nil {
-		return err
-	}
 	if o.DryRun {
 		return o.list(netsetup.Plan(s.m, s.host))
 	}

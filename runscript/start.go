@@ -140,7 +140,7 @@ func Start(ctx context.Context, o Options) error {
 
 // run takes the start from the lock on (steps 3 to 8).
 func (s *start) run(ctx context.Context, last func() error) error {
-	if err := errors.Join(s.m.Unbuilt(), s.checkOwner(), s.checkOutput()); err != nil {
+	if err := errors.Join(s.checkOwner(), s.checkOutput()); err != nil {
 		return err
 	}
 	if err := s.takeLock(); err != nil {

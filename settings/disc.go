@@ -30,7 +30,8 @@ func (m *Machine) Disc(name, value string) (Disc, error) {
 		if err != nil {
 			return d, fault.Permanent("%s: %w", name, err)
 		}
-		return d, nil
+		d.Sync, err = m.synced(d)
+		return d, err
 	}
 	i := slices.IndexFunc(m.Discs, func(d Disc) bool { return d.N == n })
 	if i < 0 {

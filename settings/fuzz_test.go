@@ -54,6 +54,7 @@ func FuzzMAC(f *testing.F)       { fuzz(f, "mac") }
 func FuzzNumber(f *testing.F)    { fuzz(f, "nice") }
 func FuzzNet(f *testing.F)       { fuzz(f, "net") }
 func FuzzDisc(f *testing.F)      { fuzz(f, "ubd") }
+func FuzzSync(f *testing.F)      { fuzz(f, "sync") }
 func FuzzStagger(f *testing.F)   { fuzz(f, "stagger") }
 
 // A line is trimmed, and neither empty nor a comment.

@@ -32,7 +32,7 @@ func ReadLink(dir *handle.Dir, name string, accounts *Accounts) (Link, error) {
 	defer d.Close()
 	m := &Machine{Name: name, User: Account{Name: name}, Net: Net{Kind: -1}}
 	for _, setting := range []string{"ip6", "net", "tap", "user"} {
-		err := readFile(d, handle.Entry{Name: setting}, func(name string, lines []string) error { return m.set("", name, lines) })
+		err := readFile(d, handle.Entry{Name: setting}, m.set)
 		if err != nil && !errors.Is(err, unix.ENOENT) {
 			return Link{}, err
 		}

@@ -6,7 +6,6 @@ package settings
 
 import (
 	"crypto/sha256"
-	"errors"
 	"net"
 	"net/netip"
 	"path"
@@ -51,9 +50,9 @@ type Machine struct {
 	NProc     int // RLIMIT_NPROC: one host process for each guest address space
 	Nice      int
 
-	noNet     bool     // settings/net is at fault
-	ofBridged []string // settings that are there, and for bridged machines only
-	unbuilt   []string
+	noNet     bool         // settings/net is at fault
+	ofBridged []string     // settings that are there, and for bridged machines only
+	sync      map[int]bool // by disc, and for allDiscs; nil: no
 }
 
 // HandsOver says whether the guest inherits its TAP, opened, in place of opening
@@ -65,16 +64,6 @@ func (m *Machine) Machines() string { return path.Dir(m.Real) }
 
 // NoStart is the file that keeps every machine of this root down (paper 3.4).
 func (m *Machine) NoStart() string { return path.Dir(m.Real) + "-nostart" }
-
-// Unbuilt names the settings that are understood but whose work this version
-// cannot do. A start refuses them.
-func (m *Machine) Unbuilt() error {
-	var errs []error
-	for _, u := range m.unbuilt {
-		errs = append(errs, fault.Permanent("%s: this version cannot do that yet (remove the file)", u))
-	}
-	return errors.Join(errs...)
-}
 
 // GuestSeccomp is what args say of the kernel's own argument seccomp=, by which it
 // runs its guest's processes in place of ptrace: on, auto or off; "" if nothing.

@@ -87,7 +87,6 @@ func TestDefaults(t *testing.T) {
 	same(t, "Machines", m.Machines(), filepath.Dir(m.Real))
 	same(t, "NoStart", m.NoStart(), filepath.Dir(m.Real)+"-nostart")
 	same(t, "Seccomp", m.Seccomp, SeccompOn)
-	same(t, "Unbuilt", m.Unbuilt(), nil)
 }
 
 func TestRead(t *testing.T) {
@@ -169,32 +168,6 @@ func TestSeccomp(t *testing.T) {
 		`@/settings/seccomp: "kill" cannot be with seccomp=on in settings/args: it would end the guest's own processes (try on)`)
 	same(t, "empty", faults(t, machine(t, account, map[string]string{"seccomp": ""})),
 		"@/settings/seccomp: is empty, and cannot be none (remove the file for the default)")
-}
-
-// Understood, and refused by name.
-func TestUnbuilt(t *testing.T) {
-	dir := machine(t, account, map[string]string{"sync": "a\nb"})
-	err := read(t, dir).Unbuilt()
-	want := dir.Path + `/settings/sync: "a b": this version cannot do that yet (remove the file)`
-	if err == nil || err.Error() != want || fault.Code(err) != fault.MustMend {
-		t.Errorf("got %v, want %s", err, want)
-	}
-}
-
-func TestLock(t *testing.T) {
-	for value, want := range map[string]bool{"yes": true, "no": false} {
-		same(t, value, read(t, machine(t, account, map[string]string{"lock": value})).Lock, want)
-	}
-	same(t, "without", read(t, machine(t, account, nil)).Lock, false)
-	for value, want := range map[string]string{"maybe": `"maybe" is neither yes nor no`, "yes\nno": `2 values, "yes" and more: this setting takes one`, "": "is empty, and cannot be none (remove the file for the default)"} {
-		same(t, value, faults(t, machine(t, account, map[string]string{"lock": value})), "@/settings/lock: "+want)
-	}
-}
-
-func TestMemFaults(t *testing.T) {
-	for value, want := range map[string]string{"7M": `"7M" is too little for any kernel (try 64M)`, "65T": `"65T" is more than any host has`, "9007199254740991K": `"9007199254740991K" is more than any host has`} {
-		same(t, value, faults(t, machine(t, account, map[string]string{"mem": value})), "@/settings/mem: "+want)
-	}
 }
 
 // All faults come at once, by file and in the order of its lines, each with

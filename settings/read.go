@@ -42,14 +42,14 @@ func readBy(dir *handle.Dir, account func(name string) (Account, error)) (*Machi
 	}
 	m.defaults()
 	faults := readDir(dir, "settings", func(name string, lines []string) error {
-		return m.set(dir.Join("settings/"+name), name, lines)
+		return m.set(name, lines)
 	}, known)
 	// What follows from a setting that could not be read would be a guess, and its
 	// faults would seem to last.
 	if err := errors.Join(faults...); err != nil && fault.Code(err) == fault.MayPass {
 		return m, err
 	}
-	for _, err := range []error{m.checkSeccomp(), m.finish(dir, account), m.checkNet()} {
+	for _, err := range []error{m.checkSeccomp(), m.finish(dir, account), m.checkNet(), m.syncDiscs()} {
 		if err != nil {
 			faults = append(faults, err)
 		}
@@ -74,9 +74,7 @@ func (m *Machine) defaults() {
 // known says whether a file of this name is a machine's setting.
 func known(name string) bool {
 	switch name {
-	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "spoof", "isolated", "lock", "cow-unsafe", "cow-mend":
-		return true
-	case "sync": // of later duties
+	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "spoof", "isolated", "lock", "cow-unsafe", "cow-mend", "sync":
 		return true
 	}
 	stem, n := numberedName(name)
@@ -104,7 +102,7 @@ func numberedName(name string) (stem string, n int) {
 	return stem, n
 }
 
-func (m *Machine) set(file, name string, lines []string) error {
+func (m *Machine) set(name string, lines []string) error {
 	switch name {
 	case "user":
 		m.User.Name = "" // until it is known to be good: no fault twice
@@ -121,10 +119,7 @@ func (m *Machine) set(file, name string, lines []string) error {
 	case "args":
 		return setList(&m.Args, lines, func(s string) (string, error) { return s, checkArg(s) })
 	case "sync":
-		if len(lines) > 0 {
-			m.unbuilt = append(m.unbuilt, fmt.Sprintf("%s: %q", file, strings.Join(lines, " ")))
-		}
-		return nil
+		return m.setSync(lines)
 	}
 	if len(lines) > 1 {
 		return fmt.Errorf("%d values, %q and more: this setting takes one", len(lines), lines[0])
@@ -150,10 +145,12 @@ func (m *Machine) setNone(name string) error {
 	case stem == "con" || stem == "ssl":
 		m.setChannel(name, "none")
 	default:
-		return fmt.Errorf("is empty, and cannot be none (remove the file for the default)")
+		return errEmpty
 	}
 	return nil
 }
+
+var errEmpty = errors.New("is empty, and cannot be none (remove the file for the default)")
 
 func (m *Machine) setOne(name, v string) (err error) {
 	switch name {

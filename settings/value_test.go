@@ -35,6 +35,10 @@ var parsers = map[string]parser{
 		d, err := parseDisc(3, s)
 		return printDisc(d), err
 	},
+	"sync": func(s string) (string, error) {
+		n, yes, err := parseSync(s)
+		return printSync(n, yes), err
+	},
 	"stagger": func(s string) (string, error) {
 		low, high, err := parseStagger(s)
 		return fmt.Sprintf("%d-%d", low/time.Second, high/time.Second), err
@@ -53,6 +57,14 @@ func printed[T fmt.Stringer](parse func(string) (T, error)) parser {
 		}
 		return v.String(), nil
 	}
+}
+
+func printSync(n int, yes bool) string {
+	text := map[bool]string{true: "yes", false: "no"}[yes]
+	if n != allDiscs {
+		text = fmt.Sprintf("ubd%d %s", n, text)
+	}
+	return text
 }
 
 func printDisc(d Disc) string {
@@ -92,6 +104,7 @@ var good = map[string]map[string]string{
 	"nice":      {"0": "", "-20": "", "19": "", "+5": "5"},
 	"net":       {"none": "", "routed": "", "bridged br0": "", "bridged   br0": "bridged br0"},
 	"ubd":       {"ubd3": "", "discs/x flags=rst": "", "cow,/base": "", "cow,base flags=s": "", "/base flags=r": "", "x flags=d": "x", "x flags=r flags=s": "x flags=rs", "x flags=": "x"},
+	"sync":      {"yes": "", "no": "", "ubd0 yes": "", "ubd7  no": "ubd7 no"},
 	"stagger":   {"1-600": "", "0": "0-0", "5-5": "", "0-86400": ""},
 }
 
@@ -126,6 +139,7 @@ const (
 	noPrefix    = " cannot be a guest's prefix"
 	made        = ": the start makes this argument from the settings"
 	noFilter    = " is no way to filter system calls (try on, kill, log or off)"
+	noSync      = ": is yes or no for all discs, or for one (try: ubd1 no)"
 	noDisc      = ": a disc is FILE or COWFILE,BACKINGFILE, then flags=r; a name cannot hold a space"
 )
 
@@ -158,6 +172,8 @@ var bad = map[string]map[string]string{
 	"net":  {"": noNet, "Routed": noNet, "bridged": noNet, "routed br0": noNet, "bridge br0": noNet},
 	"ubd": {"a b": noDisc, "a flag=r": noDisc, "a flags=x": ": no flag 'x' (try r, s or t)", "a,": `""` + noJail, ",b": `""` + noJail,
 		"a,b,c": `"b,c": the kernel cannot be given a name with ',' in it`, "/x": ": a disc that is written lies in the jail (try ubd0)"},
+	"sync": {"1": " is neither yes nor no", "Yes": " is neither yes nor no", "ubd1": " is neither yes nor no", "ubd1 on": `"on" is neither yes nor no`,
+		"ubd8 no": noSync, "ubd01 no": noSync, "ubd no": noSync, "swap no": noSync, "ubd1 no no": noSync, "yes no": noSync},
 	"stagger": {"": noRange, "5": noRange, "600-1": noRange, "-5": noRange, "1-86401": noRange, "1-2-3": noRange},
 }
 

@@ -220,10 +220,8 @@ func TestCheckBroken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m.Set("sync", "yes")
 	l.Must("ip", "link", "add", "tap_guest", "type", "veth", "peer", "name", "peer")
 	all := lines(t, l, fault.MustMend)
-	has(t, all, "settings", check.Fail, "this version cannot do that yet")
 	has(t, all, "start", check.Warn, l.Machines+"-nostart is there")
 	has(t, all, "kernel", check.Fail, "guest cannot execute it (try: chmod")
 	has(t, all, "disc", check.Fail, "ubd1: is a fifo")
