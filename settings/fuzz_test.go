@@ -88,7 +88,7 @@ func FuzzFile(f *testing.F) {
 		read := func() (any, error) {
 			m := &Machine{}
 			m.defaults()
-			return m, m.set("settings/"+name, name, splitLines(text))
+			return m, m.set(name, splitLines(text))
 		}
 		steady(t, name, text, read)
 		m, err := read()

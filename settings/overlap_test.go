@@ -16,7 +16,7 @@ func TestPrefixesOverlap(t *testing.T) {
 		{"ip4", strings.Fields(strings.Repeat("192.0.2.1 ", 257)), "257 lines: a machine has at most 256 (a block is one)"},
 		{"ip4", []string{"192.0.2.32/29", "192.0.2.40"}, ""},
 	} {
-		err := (&Machine{}).set("", c.name, c.lines)
+		err := (&Machine{}).set(c.name, c.lines)
 		if got := errText(err); got != c.want {
 			t.Errorf("%s %v: got %q, want %q", c.name, c.lines[:2], got, c.want)
 		}
