@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// KernelImage is what guests of a lab run: Debian's, or KERNEL of the environment for
-// who tries another (Boot only).
+// KernelImage is what guests of a lab run: Debian's, or KERNEL of the environment, for
+// who tries another.
 func KernelImage() string {
 	if k := os.Getenv("KERNEL"); k != "" {
 		return k

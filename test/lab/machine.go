@@ -65,7 +65,7 @@ func (m *Machine) fill(s Settings) error {
 		os.Symlink(filepath.Join(m.l.Bin, "uml-run"), filepath.Join(m.Dir, "run")),
 		os.Mkdir(m.Jail, 0o755),
 		m.l.makeImage(disc, addresses),
-		copyFile(kernelImage, kernel, 0o755),
+		copyFile(KernelImage(), kernel, 0o755),
 		os.Chown(m.Jail, m.UID, m.UID), os.Chown(disc, m.UID, m.UID), os.Chown(kernel, m.UID, m.UID))
 }
 
