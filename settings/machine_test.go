@@ -170,6 +170,22 @@ func TestSeccomp(t *testing.T) {
 		"@/settings/seccomp: is empty, and cannot be none (remove the file for the default)")
 }
 
+func TestLock(t *testing.T) {
+	for value, want := range map[string]bool{"yes": true, "no": false} {
+		same(t, value, read(t, machine(t, account, map[string]string{"lock": value})).Lock, want)
+	}
+	same(t, "without", read(t, machine(t, account, nil)).Lock, false)
+	for value, want := range map[string]string{"maybe": `"maybe" is neither yes nor no`, "yes\nno": `2 values, "yes" and more: this setting takes one`, "": "is empty, and cannot be none (remove the file for the default)"} {
+		same(t, value, faults(t, machine(t, account, map[string]string{"lock": value})), "@/settings/lock: "+want)
+	}
+}
+
+func TestMemFaults(t *testing.T) {
+	for value, want := range map[string]string{"7M": `"7M" is too little for any kernel (try 64M)`, "65T": `"65T" is more than any host has`, "9007199254740991K": `"9007199254740991K" is more than any host has`} {
+		same(t, value, faults(t, machine(t, account, map[string]string{"mem": value})), "@/settings/mem: "+want)
+	}
+}
+
 // All faults come at once, by file and in the order of its lines, each with
 // path, value and mend.
 func TestAllFaultsAtOnce(t *testing.T) {
