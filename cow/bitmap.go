@@ -10,8 +10,8 @@ import (
 	"uml/sparse"
 )
 
-// part is how much of a bitmap is read at once: that of 2 GB of disc.
-const part = 512 << 10
+// part is how much of a bitmap is read at once: that of 512 MB of disc.
+const part = 128 << 10
 
 // bytesOf calls do with each part of the bitmap's bytes [from,to) that is not a hole
 // of the file, which is all zeros. What do changes in b is not written.
@@ -74,17 +74,14 @@ func same(b []byte) int {
 	if b[0] != 0 && b[0] != 0xff {
 		return 1
 	}
-	n := 1
-	for n+len(zeros) <= len(b) && bytes.Equal(b[n:n+len(zeros)], uniform(b[0])) {
-		n += len(zeros)
-	}
+	n := max(alike(b), 1)
 	for n < len(b) && b[n] == b[0] {
 		n++
 	}
 	return n
 }
 
-var zeros, ones [64]byte
+var zeros, ones [512]byte
 
 func init() {
 	for i := range ones {
@@ -184,9 +181,15 @@ func (c *File) last(n *Count) error {
 	return nil
 }
 
-// add counts, eight bytes at once.
+// add counts, as much at once as is the same, else eight bytes.
 func (n *Count) add(b []byte) {
 	for ; len(b) >= 8; b = b[8:] {
+		if k := alike(b); k > 0 {
+			n.Sectors += int64(k) * int64(bits.OnesCount8(b[0]))
+			if b = b[k:]; len(b) < 8 {
+				break
+			}
+		}
 		w := binary.NativeEndian.Uint64(b)
 		n.Sectors += int64(bits.OnesCount64(w))
 		n.Halves += int64(bits.OnesCount64(some(w) & some(^w)))
@@ -197,6 +200,15 @@ func (n *Count) add(b []byte) {
 			n.Halves++
 		}
 	}
+}
+
+// alike is how many bytes at the beginning are all 0, or all 0xff, in large pieces.
+func alike(b []byte) (n int) {
+	of := uniform(b[0])
+	for n+len(of) <= len(b) && bytes.Equal(b[n:n+len(of)], of) {
+		n += len(of)
+	}
+	return n
 }
 
 // some has a bit for each byte of w that is not zero.
