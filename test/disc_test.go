@@ -125,7 +125,7 @@ func TestDiscKilled(t *testing.T) {
 		"create new 1G", "clone disc new", "convert disc new --to cow --backing /run/base", "convert disc new --to qcow2", "cow merge cow --into new",
 		"grow disc 80M", "shrink disc 60M", "cow rebase cow /run/second", "cow rebase cow /run/base",
 	} {
-		for range 6 {
+		for range 3 {
 			cmd := l.Cmd(t.Context(), m.Jail, append([]string{"uml-disk"}, strings.Fields(args)...)...)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
