@@ -249,11 +249,7 @@ func (p *Place) tellSetting(o Options, base *Place) {
 	if !ok {
 		return
 	}
-	want := path.Join(base.real, base.name)
-	if base.Machine != nil && base.Machine.Real == p.Machine.Real {
-		want = base.Setting()
-	}
-	if d.Backing != want {
+	if want := p.settingOf(base); d.Backing != want {
 		fmt.Fprintf(o.Out, "%s/settings/ubd%d must now be %s,%s\n", p.Machine.Dir, d.N, d.File, want)
 	}
 }

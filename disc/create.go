@@ -21,9 +21,6 @@ type Make struct {
 
 // Create makes a disc of zeros, with a filesystem in it unless that is to be none.
 func Create(ctx context.Context, file string, m Make) error {
-	if m.Size < Least {
-		return fault.Permanent("%s: %v is too small for a disc (%v at the least)", file, m.Size, Least)
-	}
 	p, err := Find(file)
 	if err != nil {
 		return err
@@ -32,20 +29,25 @@ func Create(ctx context.Context, file string, m Make) error {
 	// Of what has nothing in it a power cut leaves all or nothing by itself: name and size
 	// are in one journal.
 	p.NoSync = m.FS == "none" && !m.Full
-	return p.make(func(f *os.File) error {
-		if err := f.Truncate(int64(m.Size)); err != nil {
-			return tooLarge(p, err)
+	return p.make(func(f *os.File) error { return p.fill(ctx, f, m) })
+}
+
+func (p *Place) fill(ctx context.Context, f *os.File, m Make) error {
+	if m.Size < Least {
+		return fault.Permanent("%s: %v is too small for a disc (%v at the least)", p.Path, m.Size, Least)
+	}
+	if err := f.Truncate(int64(m.Size)); err != nil {
+		return tooLarge(p, err)
+	}
+	if m.Full {
+		if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(m.Size)); err != nil {
+			return fmt.Errorf("%s: take %v: %w", p.Path, m.Size, err)
 		}
-		if m.Full {
-			if err := unix.Fallocate(int(f.Fd()), 0, 0, int64(m.Size)); err != nil {
-				return fmt.Errorf("%s: take %v: %w", file, m.Size, err)
-			}
-		}
-		if m.FS == "none" {
-			return nil
-		}
-		return p.makeFS(ctx, f, m.FS)
-	})
+	}
+	if m.FS == "none" {
+		return nil
+	}
+	return p.makeFS(ctx, f, m.FS)
 }
 
 // Least is the smallest disc in bytes: a sector would do for the kernel, and no

@@ -149,6 +149,14 @@ func (p *Place) Setting() string {
 	return path.Join(p.jail, p.name)
 }
 
+// settingOf is what another disc is called in the settings of this one's machine.
+func (p *Place) settingOf(other *Place) string {
+	if other.Machine != nil && p.Machine != nil && other.Machine.Real == p.Machine.Real {
+		return other.Setting()
+	}
+	return path.Join(other.real, other.name)
+}
+
 // disc is the machine's disc that is set to be this file.
 func (p *Place) disc() (settings.Disc, bool) {
 	if p.Machine != nil {

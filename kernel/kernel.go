@@ -21,6 +21,7 @@ type Image struct {
 	Legacy   bool // has the old network driver: eth0=, gone in 6.16
 	NoReboot bool // takes noreboot: a reboot of the guest ends the kernel
 	Seccomp  bool // takes seccomp=: a guest's processes without ptrace, from 6.16 on
+	Initrd   bool // takes initrd=
 }
 
 var errOther = fault.Permanent("is a program, but not a user-mode Linux kernel (one is built with ARCH=um)")
@@ -52,7 +53,7 @@ func Inspect(r io.ReaderAt) (*Image, error) {
 func (i *Image) own() (found bool, err error) {
 	err = i.table(".uml.setup.init", paramSize, func(name uint64) error {
 		found = found || i.Mapped(name)
-		return errors.Join(i.mark(&i.NoReboot, name, "noreboot"), i.mark(&i.Seccomp, name, "seccomp="))
+		return errors.Join(i.mark(&i.NoReboot, name, "noreboot"), i.mark(&i.Seccomp, name, "seccomp="), i.mark(&i.Initrd, name, "initrd="))
 	})
 	return found, err
 }
@@ -98,6 +99,7 @@ func (i *Image) search() error {
 		{"uml_dir=", &uml},
 		{"\x00noreboot\x00", &i.NoReboot},
 		{"\x00seccomp=\x00", &i.Seccomp},
+		{"\x00initrd=\x00", &i.Initrd},
 		{"\x00vec\x00", &i.Vector},
 		{"\x00eth\x00", &i.Legacy},
 	} {

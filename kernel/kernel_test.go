@@ -31,8 +31,8 @@ func inspect(t testing.TB, f *os.File) *Image {
 
 func TestDebian(t *testing.T) {
 	i := inspect(t, openDebian(t))
-	if !i.Vector || !i.Legacy || !i.NoReboot {
-		t.Errorf("got vector %v, legacy %v, noreboot %v, want all", i.Vector, i.Legacy, i.NoReboot)
+	if !i.Vector || !i.Legacy || !i.NoReboot || !i.Initrd {
+		t.Errorf("got vector %v, legacy %v, noreboot %v, initrd %v, want all", i.Vector, i.Legacy, i.NoReboot, i.Initrd)
 	}
 	for _, want := range []settings.Transport{settings.Vector, settings.Tuntap, settings.FD} {
 		if got, err := i.Transport(want); got != want || err != nil {
@@ -45,7 +45,7 @@ func TestDebian(t *testing.T) {
 func TestSearch(t *testing.T) {
 	i := inspect(t, openDebian(t))
 	*i = Image{Program: i.Program}
-	if err := i.search(); err != nil || !i.Vector || !i.Legacy || !i.NoReboot {
+	if err := i.search(); err != nil || !i.Vector || !i.Legacy || !i.NoReboot || !i.Initrd {
 		t.Errorf("got vector %v, legacy %v, noreboot %v, %v, want all", i.Vector, i.Legacy, i.NoReboot, err)
 	}
 }

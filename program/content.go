@@ -103,39 +103,66 @@ const (
 // Contains searches what the program loads, or of that one section if it is
 // there. It costs a millisecond for some 5 MB.
 func (p *Program) Contains(want, section string) (bool, error) {
+	at, err := p.find(want, section)
+	return at >= 0, err
+}
+
+// Word is what follows the text before, up to a space or NUL; "" if it is nowhere in
+// what the program loads.
+func (p *Program) Word(before string) (string, error) {
+	at, err := p.find(before, "")
+	if at < 0 || err != nil {
+		return "", err
+	}
+	b := make([]byte, maxString)
+	n, err := p.r.ReadAt(b, at+int64(len(before)))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	b = b[:n]
+	if end := bytes.IndexAny(b, " \x00"); end >= 0 {
+		b = b[:end]
+	}
+	return string(b), nil
+}
+
+// find is where in the file a text lies, -1 if nowhere.
+func (p *Program) find(want, section string) (at int64, err error) {
 	s, err := p.section(section)
 	if err != nil {
-		return false, err
+		return -1, err
 	}
 	if s.Type == uint32(elf.SHT_PROGBITS) {
 		return p.search(want, s.Off, s.Size)
 	}
 	for _, h := range p.loads {
-		if found, err := p.search(want, h.Off, h.Filesz); found || err != nil {
-			return found, err
+		if at, err := p.search(want, h.Off, h.Filesz); at >= 0 || err != nil {
+			return at, err
 		}
 	}
-	return false, nil
+	return -1, nil
 }
 
-func (p *Program) search(want string, off, size uint64) (bool, error) {
+func (p *Program) search(want string, off, size uint64) (at int64, err error) {
 	if int64(off) < 0 {
-		return false, errCut
+		return -1, errCut
 	}
 	r := io.NewSectionReader(p.r, int64(off), int64(min(size, maxSearch)))
 	b := make([]byte, chunk)
-	kept := 0 // the end of one chunk, before the next: want may lie across
+	at = int64(off) // of b
+	kept := 0       // the end of one chunk, before the next: want may lie across
 	for {
 		n, err := io.ReadFull(r, b[kept:])
-		if bytes.Contains(b[:kept+n], []byte(want)) {
-			return true, nil
+		if i := bytes.Index(b[:kept+n], []byte(want)); i >= 0 {
+			return at + int64(i), nil
 		}
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return false, nil
+			return -1, nil
 		}
 		if err != nil {
-			return false, err
+			return -1, err
 		}
 		kept = copy(b, b[len(b)-len(want):])
+		at += int64(len(b) - kept)
 	}
 }

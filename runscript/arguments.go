@@ -11,8 +11,9 @@ import (
 )
 
 const (
-	kernelName = "linux" // in the jail, whatever the image is called
-	swapDevice = 15      // the last, so that no added disc moves it
+	kernelName = "linux"  // in the jail, whatever the image is called
+	initrdName = "initrd" // likewise
+	swapDevice = 15       // the last, so that no added disc moves it
 	// maxLine is COMMAND_LINE_SIZE of arch/um/include/asm/setup.h with its NUL;
 	// the kernel joins its arguments with spaces.
 	maxLine = 4095
@@ -34,6 +35,12 @@ func arguments(m *settings.Machine, discs []settings.Disc, image *kernel.Image, 
 			return nil, err
 		}
 		args = append(args, netArgument(m, transport, tap))
+	}
+	if m.Initrd != "" {
+		if !image.Initrd {
+			return nil, fault.Permanent("takes no initrd=, and settings/initrd is %s (a kernel with CONFIG_BLK_DEV_INITRD does)", m.Initrd)
+		}
+		args = append(args, "initrd=/"+initrdName)
 	}
 	if m.Root != "" {
 		args = append(args, "root="+m.Root)

@@ -187,6 +187,9 @@ func (s *start) seeKernel(in *handle.Dir) {
 	var image *kernel.Image
 	var discs []settings.Disc
 	runs := s.seen.stage("kernel", "", func() (err error) { image, err = s.kernel(in); return err })
+	if s.m.Initrd != "" {
+		runs = s.seen.stage("initrd", "", func() error { return s.initrd(in) }) && runs
+	}
 	there := s.seen.stage("disc", "none", func() (err error) { discs, err = s.discs(in); return err })
 	if there {
 		s.seen.stage("sync", "no disc is written", func() error { s.seePower(discs); return nil })

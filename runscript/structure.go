@@ -51,12 +51,13 @@ func (s *start) structure() error {
 	}
 	defer in.Close()
 	image, kernelErr := s.kernel(in)
+	initrdErr := s.initrd(in)
 	discs, discErr := s.discs(in)
 	old, swapErr := s.findSwap(in)
 	if old != nil {
 		defer old.Close()
 	}
-	if err := errors.Join(s.lockMemory(), kernelErr, discErr, s.umlDir(in), swapErr); err != nil {
+	if err := errors.Join(s.lockMemory(), kernelErr, initrdErr, discErr, s.umlDir(in), swapErr); err != nil {
 		return err
 	}
 	if s.args, err = arguments(s.m, discs, image, s.tapNumber()); err != nil {

@@ -76,7 +76,7 @@ func FuzzFile(f *testing.F) {
 	for name, text := range map[string]string{
 		"user": "web", "mem": "64M", "swap": "40K", "ip4": "192.0.2.1\n192.0.2.32/29", "ip6": "2001:db8::/64\n2001:db8:1::/48",
 		"net": "bridged br0", "mac": "fe:fd:c0:00:02:14", "tap": "tap_web", "transport": "tuntap", "root": "LABEL=root",
-		"kernel": "/boot/linux", "args": "quiet\n# one\nloglevel=3", "nofile": "64", "nproc": "16", "nice": "-5", "spoof": "deny", "isolated": "yes", "lock": "yes",
+		"kernel": "/boot/linux", "args": "quiet\n# one\nloglevel=3", "nofile": "64", "nproc": "16", "nice": "-5", "spoof": "deny", "isolated": "yes", "lock": "yes", "initrd": "/srv/initrd",
 		"ubd0": "disc,/base flags=rs", "ubd7": "", "con": "", "con15": "null,fd:1", "ssl63": "pts", "con016": "x", "ip5": "",
 	} {
 		f.Add(name, text)
@@ -137,7 +137,7 @@ func steady(t *testing.T, name, text string, read func() (any, error)) {
 // unbroken: the kernel takes its arguments apart at spaces.
 func unbroken(t *testing.T, m *Machine) {
 	t.Helper()
-	words := append([]string{m.Root, m.Kernel, m.TAP, m.Net.Bridge}, m.Args...)
+	words := append([]string{m.Root, m.Kernel, m.Initrd, m.TAP, m.Net.Bridge}, m.Args...)
 	for _, d := range m.Discs {
 		words = append(words, d.File, d.Backing)
 	}

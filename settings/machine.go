@@ -44,6 +44,7 @@ type Machine struct {
 	Root      string // "": no root= argument
 	Channels  []Channel
 	Kernel    string // below the jail, or an absolute path on the host
+	Initrd    string // likewise; "": none
 	Args      []string
 	Seccomp   Seccomp
 	NoFile    int // RLIMIT_NOFILE

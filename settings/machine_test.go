@@ -93,7 +93,7 @@ func TestRead(t *testing.T) {
 	m := read(t, machine(t, "web", map[string]string{
 		"user": "daemon\n", "mem": " 1G\t\n", "swap": "128M", "ip4": "# ours\n\n192.0.2.32/30\r\n192.0.2.20\n",
 		"ip6": "2001:db8:0:1::/64\n2001:db8:1::/48\n", "tap": "tap9", "transport": "tuntap", "ubd1": "cow,/base flags=s", "ubd0": "",
-		"root": "", "con1": "null", "con12": "pts", "con2": "pts", "ssl0": "", "kernel": "/usr/bin/linux.uml", "args": "quiet\npanic=1", "nofile": "2048", "nproc": "99", "nice": "-5",
+		"root": "", "con1": "null", "con12": "pts", "con2": "pts", "ssl0": "", "kernel": "/usr/bin/linux.uml", "initrd": "boot/initrd", "args": "quiet\npanic=1", "nofile": "2048", "nproc": "99", "nice": "-5",
 	}))
 	same(t, "User", m.User, Account{"daemon", 1, 1})
 	same(t, "Mem", m.Mem, gib)
@@ -106,6 +106,7 @@ func TestRead(t *testing.T) {
 	same(t, "Root", m.Root, "")
 	same(t, "Channels", m.Channels, []Channel{{"con", "null"}, {"con0", "null,fd:1"}, {"con1", "null"}, {"con2", "pts"}, {"con12", "pts"}, {"ssl", "null"}, {"ssl0", "none"}})
 	same(t, "Kernel", m.Kernel, "/usr/bin/linux.uml")
+	same(t, "Initrd", m.Initrd, "boot/initrd")
 	same(t, "Args", m.Args, []string{"quiet", "panic=1"})
 	same(t, "limits", []int{m.NoFile, m.NProc, m.Nice}, []int{2048, 99, -5})
 	var all []string

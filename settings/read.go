@@ -74,7 +74,7 @@ func (m *Machine) defaults() {
 // known says whether a file of this name is a machine's setting.
 func known(name string) bool {
 	switch name {
-	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "spoof", "isolated", "lock", "cow-unsafe", "cow-mend", "sync":
+	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "spoof", "isolated", "lock", "cow-unsafe", "cow-mend", "initrd", "sync":
 		return true
 	}
 	stem, n := numberedName(name)
@@ -140,6 +140,8 @@ func (m *Machine) setNone(name string) error {
 		m.Net.Kind = None
 	case name == "root":
 		m.Root = ""
+	case name == "initrd":
+		m.Initrd = ""
 	case stem == "ubd":
 		m.Discs = slices.DeleteFunc(m.Discs, func(d Disc) bool { return d.N == n })
 	case stem == "con" || stem == "ssl":
@@ -190,6 +192,8 @@ func (m *Machine) setOne(name, v string) (err error) {
 		m.Root, err = v, checkWord(v)
 	case "kernel":
 		m.Kernel, err = v, checkPath(v, true)
+	case "initrd":
+		m.Initrd, err = v, checkPath(v, true)
 	case "cow-unsafe":
 		m.CowUnsafe, err = parseCowUnsafe(v)
 	case "cow-mend":

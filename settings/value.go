@@ -359,7 +359,7 @@ func reserved(s string) bool {
 		return true
 	}
 	switch name {
-	case "mem", "swap", "umid", "uml_dir", "root", "noreboot":
+	case "mem", "swap", "umid", "uml_dir", "root", "initrd", "noreboot":
 		return true
 	}
 	if unit, ok := strings.CutPrefix(name, "vec"); ok {

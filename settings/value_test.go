@@ -153,7 +153,7 @@ var bad = map[string]map[string]string{
 	"arg": {"a b": ": a kernel argument cannot hold ' '", `a"b`: ": a kernel argument cannot hold '\"'", "a\x00b": `: a kernel argument cannot hold '\x00'`,
 		"é": ": a kernel argument cannot hold 'é'", "\xff": ": a kernel argument cannot hold '�'",
 		"mem=1G": made, "mem": made, "umid=x": made, "uml_dir=/": made, "root=/x": made, "ubd0=x": made, "ubd0r=x": made, "con=null": made,
-		"con1=pts": made, "ssl2=pts": made, "vec0:transport=tap": made, "eth0=tuntap": made, "noreboot": made},
+		"con1=pts": made, "ssl2=pts": made, "vec0:transport=tap": made, "eth0=tuntap": made, "noreboot": made, "initrd=/x": made},
 	"root":   {"a b": ": a kernel argument cannot hold ' '", "/dev/\x1b": `: a kernel argument cannot hold '\x1b'`, "a\x00": `: a kernel argument cannot hold '\x00'`},
 	"con":    {"": noChannel, "pty": noChannel, "tty:/dev/x": noChannel, "xterm": noChannel, "port:9000": noChannel, "fd:3": noChannel, "null,": noChannel, "a,b,c": noChannel, "null,null,null": noChannel},
 	"kernel": {"": noJail, ".": noJail, "..": noJail, "../x": noJail, "a/../../x": noJail, "a//b": noJail, "a/": noJail, "./a": noJail, "/": noAbsolute, "/a/../b": noAbsolute, "//a": noAbsolute, "a:b": ": the kernel cannot be given a name with ':' in it", "ü": ": the kernel cannot be given a name with 'ü' in it"},

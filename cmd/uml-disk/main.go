@@ -35,13 +35,18 @@ func run(args []string) int {
 	return cmdline.Run(&cli.App{
 		Name:      "uml-disk",
 		Usage:     "make, resize, copy and look at guests' discs",
-		UsageText: "uml-disk create|grow|shrink FILE SIZE\numl-disk info|check|trim FILE\numl-disk clone FILE NEW\numl-disk convert FILE NEW\numl-disk cow create|info|check|merge|rebase|diff FILE...\numl-disk [--machines DIR] list NAME",
+		UsageText: "uml-disk create|grow|shrink FILE SIZE\numl-disk info|check|trim FILE\numl-disk create --overlay BASE FILE SIZE\numl-disk initrd FILE\numl-disk clone FILE NEW\numl-disk convert FILE NEW\numl-disk cow create|info|check|merge|rebase|diff FILE...\numl-disk [--machines DIR] list NAME",
 		Flags:     []cli.Flag{cmdline.Machines, quiet, progFlag},
 		Commands: []*cli.Command{
 			{Name: "create", ArgsUsage: "FILE SIZE", Usage: "make a disc", Action: create, Flags: []cli.Flag{
 				&cli.StringFlag{Name: "fs", Value: "ext4", Usage: "with a filesystem of this `KIND`, ext4 or none"},
 				&cli.StringFlag{Name: "alloc", Value: "sparse", Usage: "sparse takes room as it is written, full all of it now"},
+				&cli.StringFlag{Name: "overlay", TakesFile: true, Usage: "for a guest that shares the disc `BASE`, read-only: with FILE.initrd, which joins them"},
+				kernelFlag, modulesFlag,
 			}},
+			{Name: "initrd", ArgsUsage: "FILE", Usage: "write FILE.initrd of create --overlay alone or anew, as for another kernel", Flags: []cli.Flag{kernelFlag, modulesFlag}, Action: files(1, func(c *cli.Context, f []string) error {
+				return disc.Initrd(f[0], booted(c))
+			})},
 			{Name: "grow", ArgsUsage: "FILE SIZE", Usage: "make a disc and its filesystem larger; the guest must be down", Action: resize(true)},
 			{Name: "shrink", ArgsUsage: "FILE SIZE", Usage: "make a disc and its filesystem smaller; the guest must be down", Action: resize(false)},
 			{Name: "info", ArgsUsage: "FILE", Usage: "print what is known of a disc", Flags: []cli.Flag{asJSON()}, Action: files(1, func(c *cli.Context, f []string) error {
@@ -107,7 +112,11 @@ func create(c *cli.Context) error {
 		if fs != "ext4" && fs != "none" {
 			return fault.Permanent("%q is no filesystem that is made (try ext4 or none)", fs)
 		}
-		return disc.Create(c.Context, file, disc.Make{Size: size, FS: fs, Full: alloc == "full"})
+		m := disc.Make{Size: size, FS: fs, Full: alloc == "full"}
+		if base := c.String("overlay"); base != "" {
+			return createOverlay(c, base, file, m)
+		}
+		return disc.Create(c.Context, file, m)
 	})(c)
 }
 
