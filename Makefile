@@ -69,8 +69,8 @@ bare:
 	test/bare.sh
 
 install: build install-completion
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
-	for f in $(BIN)/uml-*; do case $$f in */uml-shell) d=bin;; *) d=sbin;; esac; \
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/uml $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	for f in $(BIN)/uml-*; do case $$f in */uml-shell) d=bin;; */uml-overlay-init) d=lib/uml;; *) d=sbin;; esac; \
 		install $$f $(DESTDIR)$(PREFIX)/$$d || exit 1; done
 	for s in 1 5 8; do for f in docs/*.$$s; do \
 		test ! -e $$f || install -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done

@@ -26,7 +26,7 @@ type Booted struct {
 }
 
 // CreateOverlay makes the disc that a guest writes to whose base it shares with others, and
-// beside it the initramfs that joins the two: both, or neither. It prints the settings.
+// beside it the initramfs that joins the two: both, or neither. In a jail it prints the settings.
 func CreateOverlay(ctx context.Context, o Options, base, file string, m Make, b Booted) error {
 	below, in, err := openBacking(base, read)
 	if err != nil {
@@ -56,7 +56,7 @@ func CreateOverlay(ctx context.Context, o Options, base, file string, m Make, b 
 	if err != nil && made {
 		err = errors.Join(err, q.remove())
 	}
-	if err == nil {
+	if err == nil && p.Machine != nil {
 		fmt.Fprintf(o.Out, "ubd0: %s flags=r\nubd1: %s\ninitrd: %s\n", p.settingOf(below), p.Setting(), q.Setting())
 	}
 	return err
