@@ -37,7 +37,7 @@ func TestOverlay(t *testing.T) {
 	}
 	for _, m := range all {
 		m.WaitUp(0)
-		m.Guest("echo " + m.Name + " | tee /root/own >>/etc/rc; chmod 4755 /lib/ipv6.ko; rm /etc/inittab.old /etc/local; mv /lib /lib2; mv /lib2 /lib; ln /root/own /root/hard; mkdir -m 1777 /tmp/d; ln -s own /root/link; sync")
+		m.Guest("echo " + m.Name + " | tee /root/own >>/etc/rc; chmod 4755 /lib/ipv6.ko; rm /etc/inittab.old /etc/local; mv /lib /lib2; mv /lib2 /lib; dd if=/dev/zero of=/dev/ubda count=1; ln /root/own /root/hard; mkdir -m 1777 /tmp/d; ln -s own /root/link; sync")
 	}
 	for _, m := range all {
 		l.Must("uml-ctl", "stop", m.Name)

@@ -54,11 +54,10 @@ var kinds = []kind{
 }
 
 // overlay compares a shared base disc with an overlay in the guest, a COW pair and a plain
-// copy: what the host caches when two guests read it all, boot and writing. It returns the
-// exit code.
-func overlay() int {
+// copy: what the host caches when two guests read it all, boot and writing.
+func overlay() {
 	const turns = 5
-	return lab.Main(func(t lab.TB) {
+	lab.Main(func(t lab.TB) {
 		b := newShared(t)
 		fmt.Printf("Two guests of 128M share a disc of 512M, 300M of it in files. Median of %d turns, and the range.\n", turns)
 		got := map[string]map[string][]float64{}
