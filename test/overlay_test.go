@@ -41,6 +41,7 @@ func TestOverlay(t *testing.T) {
 	}
 	for _, m := range all {
 		l.Must("uml-ctl", "stop", m.Name)
+		l.Must("touch", base)
 		m.Svc("-u")
 		m.WaitUp(0)
 		equal(t, m.Guest("cat /root/own /root/link /root/hard; tail -n 1 /etc/rc; stat -c %a /lib/ipv6.ko /tmp/d"), strings.Repeat(m.Name+"\n", 4)+"4755\n1777\n")
@@ -61,6 +62,7 @@ func TestOverlayDamage(t *testing.T) {
 		{"nofs", "cat /run/zeros >ubd1", "", "the writable disc /dev/ubdb: has no filesystem that this kernel knows"},
 		{"nodisc", "rm ubd1", "", "the writable disc /dev/ubdb: there is no such disc"},
 		{"nobase", "echo /run/zeros flags=r >../settings/ubd0", "", "the base disc /dev/ubda: has no filesystem that this kernel knows"},
+		{"unclean", "cp /run/base /run/unclean; debugfs -w -R 'feature needs_recovery' /run/unclean >/dev/null 2>&1; echo /run/unclean flags=r >../settings/ubd0", "", "it was not unmounted cleanly"},
 		{"otherbase", "echo x >/run/x; debugfs -w -R 'write /run/x base' ubd1 2>/dev/null", "", "the writable disc /dev/ubdb: was begun on another base than /dev/ubda is now"},
 		{"swapped", "true", "overlay=/dev/ubdb,/dev/ubda", "the writable disc /dev/ubda: "},
 		{"noinit", "echo /run/other flags=r >../settings/ubd0", "", "execute /sbin/init: no such file or directory"},
