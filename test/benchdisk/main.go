@@ -38,6 +38,7 @@ func main() {
 		measure()
 	}
 	guest()
+	overlay()
 }
 
 func fatal(err error) {
