@@ -26,7 +26,8 @@ type Booted struct {
 }
 
 // CreateOverlay makes the disc that a guest writes to whose base it shares with others, and
-// beside it the initramfs that joins the two: both, or neither. In a jail it prints the settings.
+// beside it the initramfs that joins the two: both, or neither. If it is killed between the
+// two there is the initramfs, which the next one replaces. In a jail it prints the settings.
 func CreateOverlay(ctx context.Context, o Options, base, file string, m Make, b Booted) error {
 	below, in, err := openBacking(base, read)
 	if err != nil {
@@ -49,8 +50,8 @@ func CreateOverlay(ctx context.Context, o Options, base, file string, m Make, b 
 		if err := p.fill(ctx, f, m); err != nil {
 			return err
 		}
-		err := q.make(archive)
-		made = err == nil
+		var err error
+		made, err = q.initrd(archive)
 		return err
 	})
 	if err != nil && made {
@@ -95,18 +96,25 @@ func Initrd(file string, b Booted) error {
 	if err != nil {
 		return err
 	}
+	_, err = p.initrd(archive)
+	return err
+}
+
+// initrd makes the file, or replaces one of ours.
+func (p *Place) initrd(archive func(f *os.File) error) (made bool, err error) {
 	if _, err := p.dir.Lstat(p.name); errors.Is(err, unix.ENOENT) {
-		return p.make(archive)
+		err := p.make(archive)
+		return err == nil, err
 	}
 	old, err := p.open(write)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer old.Close()
 	if err := initramfs.Check(old); err != nil {
-		return fmt.Errorf("%s: %w", file, err)
+		return false, fmt.Errorf("%s: %w", p.Path, err)
 	}
-	return p.replace(old, archive)
+	return false, p.replace(old, archive)
 }
 
 // archive reads all that goes into one, and returns what writes it.

@@ -122,7 +122,7 @@ func TestDiscKilled(t *testing.T) {
 		uml-disk create /run/base 64M; uml-disk cow create /run/base cow; debugfs -w -R 'write /run/data data' /run/base 2>/dev/null
 		cp -p /run/base /run/second; uml-disk cow rebase --unsafe cow /run/base`, m.Jail)
 	for _, args := range []string{
-		"create new 1G", "clone disc new", "convert disc new --to cow --backing /run/base", "convert disc new --to qcow2", "cow merge cow --into new",
+		"create new 1G", "create --overlay /run/base new 1G", "clone disc new", "convert disc new --to cow --backing /run/base", "convert disc new --to qcow2", "cow merge cow --into new",
 		"grow disc 80M", "shrink disc 60M", "cow rebase cow /run/second", "cow rebase cow /run/base",
 	} {
 		for range 3 {
@@ -133,8 +133,8 @@ func TestDiscKilled(t *testing.T) {
 			time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
 			killTree(l, "uml-disk")
 			cmd.Wait()
-			l.Must("sh", "-ec", `cd $0; rm -f new; uml-disk check disc >/dev/null; debugfs -R 'cat data' disc 2>/dev/null | cmp - /run/data
-				b=/run/base; uml-disk cow info --json cow | grep -q '"header": "/run/second"' && b=/run/second; uml-disk cow check cow --backing $b >/dev/null`, m.Jail)
+			l.Must("sh", "-ec", `cd $0; test ! -e new -o -e new.initrd -o "$1" = "${1#*--overlay}"; rm -f new new.initrd; uml-disk check disc >/dev/null; debugfs -R 'cat data' disc 2>/dev/null | cmp - /run/data
+				b=/run/base; uml-disk cow info --json cow | grep -q '"header": "/run/second"' && b=/run/second; uml-disk cow check cow --backing $b >/dev/null`, m.Jail, args)
 		}
 	}
 	equal(t, l.Must("sh", "-c", "cd $0; ls -A | grep -v '^\\..*\\.new$'", m.Jail), "cow\ndisc\nlinux\nubd0\n")

@@ -165,6 +165,8 @@ func TestOverlayRefused(t *testing.T) {
 	refusedBy(t, "uml-disk", l.RunIn(m.Jail, "uml-disk", "create", "--overlay", base, "full/new", "32M"), 111, "no space left on device; nothing was changed")
 	equal(t, l.Must("ls", "-A", m.Jail+"/full"), "")
 	equal(t, l.Must("sh", "-ec", "cd $0; uml-disk create --overlay /run/base new 32M", m.Jail), "ubd0: /run/base flags=r\nubd1: new\ninitrd: new.initrd\n")
+	refusedBy(t, "uml-disk", l.RunIn(m.Jail, "uml-disk", "create", "--overlay", base, "new", "32M"), 100, "new: is there already")
+	l.Must("sh", "-ec", "cd $0; rm new; uml-disk create --overlay /run/base new 32M", m.Jail)
 	l.Must("sh", "-ec", `cd $0; cp new.initrd /run/was; echo longer >>new.initrd; uml-disk initrd new.initrd; cmp new.initrd /run/was; test $(stat -c %U:%a new.initrd) = guest:600
 		uml-disk initrd --kernel /run/linux /run/one.initrd; cmp /run/one.initrd /run/was; cpio -t </run/was 2>/dev/null >/run/list || busybox cpio -t </run/was >/run/list`, m.Jail)
 	equal(t, l.Must("cat", "/run/list"), "modules\ninit\nmodules/000-overlay.ko\n")
