@@ -16,6 +16,7 @@ TOOL = go tool -modfile=tools/go.mod
 # costs every start 3 ms before its first line.
 build:
 	CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -buildvcs=true -o $(BIN)/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -buildvcs=true -o $(BIN)/ ./cmd/uml-overlay-init # it lies in guests' memory
 
 test: packages lint build
 	go test -count=1 $(RACE) $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/test$$')

@@ -32,7 +32,8 @@ func (s *start) discs(in *handle.Dir) ([]settings.Disc, error) {
 			have = append(have, d)
 		}
 	}
-	if len(errs) == 0 && !rootThere(s.m.Root, have) {
+	// With an initrd the root is what that makes it.
+	if len(errs) == 0 && s.m.Initrd == "" && !rootThere(s.m.Root, have) {
 		errs = append(errs, fault.Permanent("%s: there is no such file, and settings/root is %s", in.Join("ubd"+rootNumber(s.m.Root)), s.m.Root))
 	}
 	return have, errors.Join(errs...)

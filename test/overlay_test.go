@@ -118,7 +118,12 @@ func TestInitrd(t *testing.T) {
 			t.Errorf("%s: uml-check: exit %d, said\n%s", c.make, r.Code, r.Out)
 		}
 	}
-	l.Must("sh", "-ec", "cd $0; rm ../settings/ubd1; echo x >/run/boot; chmod 644 /run/boot", m.Jail)
+	l.Must("sh", "-ec", "cd $0; rm ../settings/ubd1; mv ubd0 ubd5; echo x >/run/boot; chmod 644 /run/boot", m.Jail)
+	m.Set("initrd", "/run/boot")
+	if r := m.Run("uml-run", "--dry-run"); r.Code != 0 { // what is the root is the initrd's to say
+		t.Errorf("without ubd0: exit %d, said %s", r.Code, r.Err)
+	}
+	l.Must("sh", "-ec", "cd $0; mv ubd5 ubd0; echo x >/run/boot; chmod 644 /run/boot", m.Jail)
 	m.Set("initrd", "/run/boot")
 	r := m.Run("uml-run", "--dry-run")
 	for _, want := range []string{"check /run/boot: 2 bytes, for the guest's first root\n", "bind /run/boot at /initrd ro,nosuid,nodev,noexec\n", " ubd0d=/ubd0 initrd=/initrd root=/dev/ubda "} {
