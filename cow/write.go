@@ -93,6 +93,9 @@ const never = 1
 // first write on its header keeps guests away from what is neither the one nor the
 // other. Every other COW file of that backing file is worthless afterwards.
 func (p *Pair) MergeBack(ctx context.Context, told sparse.Told) error {
+	if err := p.Version.CheckName(p.Backing); err != nil { // the mark lies behind it
+		return err
+	}
 	p.Merging = true
 	if err := p.commit(); err != nil {
 		return err
