@@ -146,6 +146,9 @@ func Clear(f *os.File, from, to int64) error {
 // ext4 copy_file_range(2) moves single pages through a pipe, which is slower than two
 // threads, of which one reads while the other writes.
 func copyRange(ctx context.Context, dst, src *os.File, from, to, at int64, told Told) error {
+	if from >= to { // data became a hole just now; to share no bytes would mean all to the end
+		return ctx.Err()
+	}
 	part := unix.FileCloneRange{Src_fd: int64(src.Fd()), Src_offset: uint64(from), Src_length: uint64(to - from), Dest_offset: uint64(at)}
 	if unix.IoctlFileCloneRange(int(dst.Fd()), &part) == nil {
 		told.tell(to - from)
