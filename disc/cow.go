@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"strings"
 
 	"uml/cow"
 	"uml/fault"
@@ -175,15 +176,23 @@ func CowMergeBack(ctx context.Context, o Options, file, backing, machines string
 		return err
 	}
 	defer d.Close()
-	if err := d.sharers(machines); err != nil {
+	others, err := sharers(machines, d.in, d.f)
+	if err != nil {
 		return err
+	}
+	if len(others) > 0 {
+		return fault.Permanent("%s: is the backing file of %s too, which would be worthless (try: uml-disk cow merge %s --into NEW)", d.base.Path, strings.Join(others, ", "), file)
 	}
 	if unfit != nil && !errors.Is(unfit, cow.ErrMerging) {
 		return unfit
 	}
 	told, done := o.work("merge", d.Size)
 	defer done()
-	return room(d.MergeBack(ctx, told))
+	err = d.MergeBack(ctx, told)
+	if isFull(err) {
+		return fault.Temporary("%w; nothing is lost, and the disc is in neither file alone (make room, then say it again)", err)
+	}
+	return err
 }
 
 // CowRebase puts a COW file on another backing file of the same size. The disc stays as

@@ -2,8 +2,10 @@ package disc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -114,13 +116,22 @@ func Trim(ctx context.Context, o Options, file string) error {
 	before := allocated(f)
 	_, err = sparse.Trim(ctx, f, st.Size(), told)
 	done()
-	if err != nil {
+	// What is in it is the same, and COW files know their backing file by this time.
+	if err := errors.Join(err, p.changedAt(f, st.ModTime())); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil { // until then the kernel counts what is not yet on the disc
 		return err
 	}
 	fmt.Fprintf(o.Out, "%s: %s freed, %s on disc\n", file, human(max(0, before-allocated(f))), human(allocated(f)))
+	return nil
+}
+
+func (p *Place) changedAt(f *os.File, t time.Time) error {
+	as := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(t.UnixNano())}
+	if err := unix.UtimesNanoAt(int(f.Fd()), "", as, unix.AT_EMPTY_PATH); err != nil {
+		return fmt.Errorf("%s: keep the time of its last change: %w", p.Path, err)
+	}
 	return nil
 }
 

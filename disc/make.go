@@ -133,8 +133,10 @@ func (p *Place) sync() error {
 
 // room: a full filesystem may be less full later.
 func room(err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if isFull(err) {
 		return fault.Temporary("%w; nothing was changed", err)
 	}
 	return err
 }
+
+func isFull(err error) bool { return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 
 	"uml/cow"
 	"uml/fault"
@@ -29,7 +30,7 @@ func (p *Place) makeFS(ctx context.Context, f *os.File, kind string) error {
 // Resize gives a disc another size, its filesystem with it. That is done on a copy,
 // which takes the disc's place when it is sound: whatever ends it, the disc is there, as
 // it was or as it is to be. Where the filesystem can share blocks the copy costs nothing.
-func Resize(ctx context.Context, o Options, file string, size settings.Size, grow bool) error {
+func Resize(ctx context.Context, o Options, file, machines string, size settings.Size, grow bool) error {
 	p, f, err := openTo(file, write)
 	if err != nil {
 		return err
@@ -51,6 +52,11 @@ func Resize(ctx context.Context, o Options, file string, size settings.Size, gro
 		return fault.Permanent("%s: is %s (%d bytes) already (uml-disk shrink makes it smaller)", file, human(have), have)
 	case !grow && want > have:
 		return fault.Permanent("%s: is only %s (%d bytes) (uml-disk grow makes it larger)", file, human(have), have)
+	}
+	if err := p.nobodys(f, machines); err != nil {
+		return err
+	}
+	switch {
 	case kind == superblock.Unknown && !grow:
 		return fault.Permanent("%s: holds no ext filesystem, so it cannot be shown that nothing is lost behind %s (only ext2, ext3 and ext4 are shrunk)", file, human(want))
 	case kind == superblock.Unknown:
@@ -65,6 +71,15 @@ func Resize(ctx context.Context, o Options, file string, size settings.Size, gro
 		}
 		return p.resize(ctx, copy, want)
 	})
+}
+
+// nobodys: of a backing file that has another size no COW file is worth anything.
+func (p *Place) nobodys(f *os.File, machines string) error {
+	others, err := sharers(machines, f, nil)
+	if err == nil && len(others) > 0 {
+		err = fault.Permanent("%s: is the backing file of %s, which would be worthless with another size (try: uml-disk clone %s NEW, and that)", p.Path, strings.Join(others, ", "), p.Path)
+	}
+	return err
 }
 
 // lengthen: what is in it, which we do not know, stays as it is.

@@ -2,67 +2,75 @@ package disc
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"path"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"uml/fault"
 	"uml/handle"
 	"uml/settings"
 )
 
-// sharers is the fault that other discs of machines below that root have the same backing
-// file. A machine whose settings cannot be read might.
-func (d *pair) sharers(machines string) error {
-	var at unix.Stat_t
-	if err := unix.Fstat(int(d.in.Fd()), &at); err != nil {
-		return err
+// sharers names the discs of machines below that root, other than one, which may be nil,
+// that have base as their backing file. A machine whose settings cannot be read might.
+func sharers(machines string, base, one *os.File) (all []string, err error) {
+	var at, own unix.Stat_t
+	if err := unix.Fstat(int(base.Fd()), &at); err != nil {
+		return nil, err
+	}
+	if one != nil {
+		if err := unix.Fstat(int(one.Fd()), &own); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := os.Stat(machines); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // a host without machines
 	}
 	names, err := settings.Machines(machines)
-	if err != nil && d.p.Machine == nil {
-		return nil // a host without machines
+	if err != nil {
+		return nil, err
 	}
-	var others []string
 	for _, name := range names {
-		has, err := sharer(path.Join(machines, name), &at, d.p)
+		has, err := sharer(path.Join(machines, name), &at, &own)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if has != "" {
-			others = append(others, has)
-		}
+		all = append(all, has...)
 	}
-	if len(others) > 0 {
-		return fault.Permanent("%s: is the backing file of %s too, which would be worthless (try: uml-disk cow merge %s --into NEW)", d.base.Path, strings.Join(others, ", "), d.p.Path)
-	}
-	return nil
+	return all, nil
 }
 
-// sharer names the machine's disc, other than that of one, with this backing file.
-func sharer(machine string, at *unix.Stat_t, one *Place) (string, error) {
+// sharer names the machine's discs, other than the file own, with this backing file.
+func sharer(machine string, at, own *unix.Stat_t) (all []string, err error) {
 	dir, err := handle.OpenDir(machine)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer dir.Close()
 	m, err := settings.Read(dir)
 	if m == nil {
-		return "", err
+		return nil, err
 	}
 	for _, d := range m.Discs {
-		if d.Backing == "" || one.Machine != nil && one.Machine.Real == m.Real && one.Setting() == d.File {
+		if d.Backing == "" {
 			continue
 		}
 		same, err := leadsTo(dir, d.Backing, at)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		if same {
-			return m.Name + "'s " + d.File, nil
+		if !same {
+			continue
+		}
+		if same, err = leadsTo(dir, d.File, own); err != nil {
+			return nil, err
+		}
+		if !same {
+			all = append(all, m.Name+"'s "+d.File)
 		}
 	}
-	return "", nil
+	return all, nil
 }
 
 func leadsTo(dir *handle.Dir, backing string, at *unix.Stat_t) (bool, error) {

@@ -121,5 +121,11 @@ func TestCOWUnfit(t *testing.T) {
 	other := l.Machine("other", lab.Settings{"ubd1": "cow," + base})
 	l.Must("uml-disk", "cow", "create", base, other.Jail+"/cow")
 	refusedBy(t, "uml-disk", disk("cow", "merge", file, "--in-place"), 100, "/run/base: is the backing file of other's cow too")
+	refusedBy(t, "uml-disk", disk("grow", base, "50M"), 100, "/run/base: is the backing file of guest's cow, other's cow, which would be worthless with another size")
+	refusedBy(t, "uml-disk", disk("shrink", base, "30M"), 100, "which would be worthless with another size")
+	l.Must("uml-disk", "trim", base)
 	l.Must("uml-disk", "cow", "check", other.Jail+"/cow")
+	// A machine's only COW file may lie anywhere, and is no other one.
+	l.Must("sh", "-ec", "rm $1/cow; mkdir /run/cows; mv $0 /run/cows/cow; echo /run/cows/cow,/run/base >$2/settings/ubd1; chown 0:0 /run/cows/cow; rm $3/settings/ubd1", file, other.Jail, m.Dir, other.Dir)
+	l.Must("uml-disk", "cow", "merge", "/run/cows/cow", "--in-place", "--backing", base)
 }

@@ -122,7 +122,7 @@ func create(c *cli.Context) error {
 
 func resize(grow bool) cli.ActionFunc {
 	return sized(func(c *cli.Context, file string, size settings.Size) error {
-		return disc.Resize(c.Context, options(c), file, size, grow)
+		return disc.Resize(c.Context, options(c), file, c.String("machines"), size, grow)
 	})
 }
 
