@@ -3,6 +3,7 @@ package disc
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 
@@ -84,10 +85,7 @@ func (c *conversion) whole(ctx context.Context, o Options, backing string) (*os.
 
 func (c *conversion) raw(ctx context.Context, o Options, out *os.File, backing string) error {
 	if isQcow2(c.in) {
-		if err := alone(c.in); err != nil {
-			return fault.Permanent("%s: %w", c.p.Path, err)
-		}
-		return c.dst.runner().FromQcow2(ctx, out, c.in)
+		return c.fromQcow2(ctx, out)
 	}
 	if _, err := cow.Read(c.in); err == nil {
 		d, unfit, err := openPair(c.p.Path, backing, read, read)
@@ -110,6 +108,61 @@ func (c *conversion) raw(ctx context.Context, o Options, out *os.File, backing s
 	defer done()
 	_, err = sparse.Clone(ctx, out, c.in, st.Size(), told)
 	return err
+}
+
+// fromQcow2: an image is whatever its guest made of it, and while it is read he may change it
+// to one that names other files of the host. So it is read from a copy that is root's, by a
+// program that has no more rights than the image's owner, into a file of his; what comes out of
+// it is copied once more, since he might have that one open.
+func (c *conversion) fromQcow2(ctx context.Context, out *os.File) error {
+	in, to, run := c.in, out, c.dst.runner()
+	if owner := c.p.runner(); owner.UID != 0 && os.Geteuid() == 0 {
+		run = owner
+		var err error
+		if in, err = c.copied(ctx); err != nil {
+			return err
+		}
+		defer in.Close()
+		if to, err = c.dst.unnamed(); err != nil {
+			return err
+		}
+		defer to.Close()
+		if err := to.Chown(run.UID, run.GID); err != nil {
+			return err
+		}
+	}
+	if err := alone(in); err != nil {
+		return fault.Permanent("%s: %w", c.p.Path, err)
+	}
+	if err := run.FromQcow2(ctx, to, in); err != nil || to == out {
+		return err
+	}
+	st, err := to.Stat()
+	if err != nil {
+		return err
+	}
+	_, err = sparse.Clone(ctx, out, to, st.Size(), nil)
+	return err
+}
+
+// copied is what is read, as it is now, without a name and root's to write.
+func (c *conversion) copied(ctx context.Context) (*os.File, error) {
+	f, err := c.dst.unnamed()
+	if err != nil {
+		return nil, err
+	}
+	st, err := c.in.Stat()
+	if err == nil {
+		err = errors.Join(f.Chown(0, 0), f.Chmod(0o444))
+	}
+	if err == nil {
+		_, err = sparse.Clone(ctx, f, c.in, st.Size(), nil)
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
 }
 
 // onto makes a COW file of what differs.

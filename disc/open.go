@@ -10,6 +10,7 @@ import (
 	"uml/fault"
 	"uml/handle"
 	"uml/lock"
+	"uml/settings"
 )
 
 // An access is what is to be done with a file.
@@ -68,6 +69,7 @@ func (p *Place) judge(at *handle.File, a access) error {
 	if p.Machine != nil && uid != 0 && uid != p.Machine.User.UID {
 		return fault.Permanent("%s: belongs to user %d, neither %s nor root (try: chown %s %s)", p.Path, uid, p.Machine.User.Name, p.Machine.User.Name, p.Path)
 	}
+	p.found = settings.Account{UID: uid, GID: int(at.Stat.Gid)}
 	if a != write {
 		return nil
 	}

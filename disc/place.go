@@ -27,6 +27,8 @@ type Place struct {
 	Machine *settings.Machine // in whose jail it lies; nil: the host's own
 	NoSync  bool              // what is made new may be lost in a power cut
 
+	found settings.Account // whose the file is that was opened, outside of jails
+
 	dir  *handle.Dir // that it lies in, held
 	real string      // of dir, without links
 	name string      // its own, in dir

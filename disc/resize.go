@@ -14,8 +14,15 @@ import (
 	"uml/tool"
 )
 
-// runner: filesystem programs run as whose the disc is.
-func (p *Place) runner() tool.Runner { return tool.Runner{UID: p.owner().UID, GID: p.owner().GID} }
+// runner: filesystem programs run as whose the disc is, which outside of a jail may be
+// a guest's too.
+func (p *Place) runner() tool.Runner {
+	a := p.owner()
+	if p.Machine == nil && os.Geteuid() == 0 {
+		a = p.found
+	}
+	return tool.Runner{UID: a.UID, GID: a.GID}
+}
 
 func (p *Place) makeFS(ctx context.Context, f *os.File, kind string) error {
 	if kind != "ext4" {

@@ -40,6 +40,24 @@ func TestDisc(t *testing.T) {
 	equal(t, in("find . -name '.*.new'"), "")
 }
 
+// What parses a guest's image or filesystem has the guest's rights, wherever the file lies and
+// wherever to it goes; an image is not read while the guest's user can change it.
+func TestDiscParsers(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := l.Machine("guest", nil)
+	l.Must("sh", "-ec", `cd $0; uml-disk create disc 16M; uml-disk convert disc q --to qcow2; cp -p disc /run/disc; touch /run/who; chmod 666 /run/who
+		for p in qemu-img e2fsck; do
+			real=$(command -v $p); cp $real /run/$p.real
+			printf '#!/bin/sh\nfor f in /proc/self/fd/[34]; do test -e $f || continue; if test -w $f; then w="$w w"; else w="$w r"; fi; done\necho %s $(id -un) $w >>/run/who; exec /run/%s.real "$@"\n' $p $p >/run/$p
+			chmod 755 /run/$p /run/$p.real; mount --bind /run/$p $real
+		done
+		uml-disk convert q /run/out; cmp disc /run/out; test $(stat -c %U:%a /run/out) = root:644
+		uml-disk convert q own; cmp disc own; test $(stat -c %U:%a own) = guest:600
+		uml-disk check /run/disc`, m.Jail)
+	equal(t, l.Must("cat", "/run/who"), "qemu-img guest r w\nqemu-img guest r w\ne2fsck guest w\n")
+}
+
 // Where the filesystem can share blocks, a clone and a merged disc take none. No lab can
 // mount one, so it is in a mount namespace alone.
 func TestDiscReflink(t *testing.T) {
