@@ -32,11 +32,15 @@ func (p *Place) open(a access) (*os.File, error) {
 	if err := p.judge(at, a); err != nil {
 		return nil, err
 	}
-	flags := unix.O_RDONLY
+	var f *os.File
 	if a == write {
-		flags = unix.O_RDWR
+		f, err = at.Reopen(unix.O_RDWR)
+	} else { // a file of root's that he cannot read may have got there by a hard link, or mv
+		err = p.as(func() (err error) {
+			f, err = at.Reopen(unix.O_RDONLY)
+			return err
+		})
 	}
-	f, err := at.Reopen(flags)
 	if err != nil {
 		return nil, p.explain(err)
 	}

@@ -79,7 +79,7 @@ func TestDiscRefused(t *testing.T) {
 	l := lab.New(t)
 	m := l.Machine("guest", nil)
 	l.Must("sh", "-ec", `cd $0; uml-disk create disc 16M; uml-disk create none 16M --fs none; ln -s disc link; ln disc hard1; mkfifo fifo; mkdir -p dir/jail dir/settings; mknod dev b 7 0
-		cp disc stranger; chown daemon: stranger; mkfs.ext4 -q -b 4096 damaged 16M; chown guest: damaged; dd if=/dev/urandom of=damaged bs=4096 seek=1 count=200 conv=notrunc 2>/dev/null
+		cp disc stranger; chown daemon: stranger; (umask 077; cp disc secret); mkfs.ext4 -q -b 4096 damaged 16M; chown guest: damaged; dd if=/dev/urandom of=damaged bs=4096 seek=1 count=200 conv=notrunc 2>/dev/null
 		ln -s /etc outside; ln -s $0 /run/linked; mkdir -m 777 /run/open; cp disc /run/open/disc
 		printf 'OOOM\000\000\000\003' | dd of=broken bs=8192 conv=sync 2>/dev/null; mkdir ro; mount -t tmpfs -o ro none ro; mkdir full; mount -t tmpfs -o size=1M none full; chown guest: full`, m.Jail)
 	all := "cd " + m.Jail + "; find . /run ! -name '*.swp' -printf '%p %y %s %u %m %T@\n' | sort; cat disc none damaged | md5sum"
@@ -105,6 +105,8 @@ func TestDiscRefused(t *testing.T) {
 		{100, "dir: is a directory", "info dir"},
 		{100, "dev: is a device", "info dev"},
 		{100, "stranger: belongs to user 1, neither guest nor root", "trim stranger"},
+		{100, "secret: permission denied", "clone secret new"},
+		{100, "secret: permission denied", "info secret"},
 		{100, "disc: has 2 names", "grow disc 20M"},
 		{100, "/run/open: others than root can change it", "clone /run/open/disc new"},
 		{100, "is 16M (16777216 bytes) already", "grow none 1M"},
