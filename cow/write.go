@@ -137,7 +137,13 @@ func (p *Pair) empty() error {
 	if err != nil {
 		return err
 	}
-	p.Merging, p.MTime = false, p.Version.seconds(st.ModTime().Unix())
+	// The mark goes last, since a power cut may keep one page of a header and not the other:
+	// without it and with the time still to be written nobody would know the pair for right.
+	p.MTime = p.Version.seconds(st.ModTime().Unix())
+	if err := p.commit(); err != nil {
+		return err
+	}
+	p.Merging = false
 	return p.commit()
 }
 
