@@ -41,6 +41,9 @@ func (p *Place) replace(old *os.File, fill func(f *os.File) error) error {
 		if err := errors.Join(f.Chown(int(st.Uid), int(st.Gid)), f.Chmod(os.FileMode(st.Mode&0o777))); err != nil {
 			return err
 		}
+		if now, err := p.dir.Lstat(p.name); err != nil || now.Dev != st.Dev || now.Ino != st.Ino {
+			return errors.Join(fault.Temporary("%s: was replaced or deleted meanwhile, and is left as it is", p.Path), err)
+		}
 		return p.swap(f)
 	})
 }
