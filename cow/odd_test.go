@@ -16,7 +16,7 @@ import (
 // have, are read, mended, merged and rebased as a plain model of the layout has them.
 func TestOddSizes(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
-	sizes := []int64{1, 511, 512, 513, 4095, 4096, 4097, 32768, 32769, 100 * 512, 1<<20 + 1, 3<<20 + 5*512}
+	sizes := []int64{1, 513, 4095, 4097, 32769, 3<<20 + 5*512}
 	for range 3 {
 		sizes = append(sizes, 1+r.Int64N(2<<20))
 	}
