@@ -51,6 +51,7 @@ func (r Runner) run(ctx context.Context, files []*os.File, name string, args ...
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if r.UID != 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(r.UID), Gid: uint32(r.GID)}
+		cmd.SysProcAttr.AmbientCaps = untraced()
 	}
 	err = apart(cmd.Run)
 	if ctx.Err() != nil {
@@ -64,6 +65,25 @@ func (r Runner) run(ctx context.Context, files []*os.File, name string, args ...
 		return 0, "", fmt.Errorf("%s: %w %s", name, err, out.line())
 	}
 	return 0, out.line(), nil
+}
+
+// untraced is a capability that is good for nothing: who has less may not trace the program
+// (cap_ptrace_access_check in security/commoncap.c), nor open what it has open. Code that broke out
+// of the owner's guest, in a jail but in the host's process namespace, would else be out
+// of the jail by it, where Landlock does not hold it. None if the host has none to give.
+func untraced() []uintptr {
+	for _, c := range []uintptr{unix.CAP_BLOCK_SUSPEND, unix.CAP_WAKE_ALARM} {
+		if has, _ := unix.PrctlRetInt(unix.PR_CAPBSET_READ, c, 0, 0, 0); has == 1 && permitted(c) {
+			return []uintptr{c}
+		}
+	}
+	return nil
+}
+
+func permitted(c uintptr) bool {
+	var data [2]unix.CapUserData
+	err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &data[0])
+	return err == nil && data[c/32].Permitted>>(c%32)&1 == 1
 }
 
 // apart runs the program from a thread that has given up to gain rights by exec, which the program

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -62,9 +64,42 @@ func TestExt(t *testing.T) {
 func TestRights(t *testing.T) {
 	t.Setenv("SECRET", "x")
 	_, said, err := nobody.run(t.Context(), []*os.File{disc(t, 1)}, "sh", "-c", `id -u; id -G; grep -E 'NoNewPrivs|CapPrm' /proc/self/status; ls /proc/self/fd; env | grep -v '^_=\|PWD=' | sort`)
-	want := "65534 65534 CapPrm: 0000000000000000 NoNewPrivs: 1 0 1 2 3 4 LC_ALL=C " + path
+	want := "65534 65534 CapPrm: 0000001000000000 NoNewPrivs: 1 0 1 2 3 4 LC_ALL=C " + path
 	if said != want || err != nil {
 		t.Errorf("got %q, %v, want %q", said, err, want)
+	}
+}
+
+// A process of the same user's, as code that broke out of the guest is, neither traces it nor
+// sees what it has open.
+func TestUntraced(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	f := disc(t, 1)
+	ready, err := os.OpenFile(f.Name()+".pid", os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ready.Close()
+	if err := ready.Chmod(0o666); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error)
+	go func() {
+		_, _, err := nobody.run(ctx, []*os.File{ready}, "sh", "-c", "echo $$ >&3; exec sleep 1000")
+		ended <- err
+	}()
+	defer func() { cancel(); <-ended }()
+	var pid string
+	for text := []byte{}; !strings.HasSuffix(string(text), "\n"); time.Sleep(10 * time.Millisecond) {
+		if text, err = os.ReadFile(ready.Name()); err != nil {
+			t.Fatal(err)
+		}
+		pid = strings.TrimSpace(string(text))
+	}
+	look := exec.Command("ls", "-L", "/proc/"+pid+"/fd/3", "/proc/"+pid+"/cwd/")
+	look.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(nobody.UID), Gid: uint32(nobody.GID)}}
+	if out, err := look.CombinedOutput(); err == nil || strings.Count(string(out), "Permission denied") != 2 {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 
