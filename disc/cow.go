@@ -113,7 +113,8 @@ func openPair(file, backing string, a, backed access) (d *pair, unfit, err error
 	if err != nil {
 		return d, nil, fault.Permanent("%w", err)
 	}
-	if backing == "" {
+	given := backing != ""
+	if !given {
 		if backing, err = d.p.backing(c.Header); err != nil {
 			return d, nil, err
 		}
@@ -122,11 +123,31 @@ func openPair(file, backing string, a, backed access) (d *pair, unfit, err error
 		return d, nil, err
 	}
 	d.Pair, err = c.With(d.in)
+	if !given {
+		err = d.p.other(c.Header, d.base, err)
+	}
 	if d.Pair != nil {
 		return d, err, nil
 	}
 	return d, nil, err
 }
+
+// other says of a pair that does not fit what matters more: that the header names another
+// backing file than the setting, as after a rebase. Nothing is wrong then with the one that is set.
+func (p *Place) other(h *cow.Header, base *Place, unfit error) error {
+	d, ok := p.disc()
+	if !ok || !errors.Is(unfit, cow.ErrChanged) || strings.HasPrefix(h.Backing, annex) {
+		return unfit
+	}
+	if named := base.from(p); h.Backing != named {
+		return fault.Permanent("%s: its header names the backing file %q, and not %q (mend %s/settings/ubd%d, or if they are the same: uml-disk cow rebase --unsafe %s %s)",
+			p.Path, h.Backing, named, p.Machine.Dir, d.N, p.Path, base.Path)
+	}
+	return unfit
+}
+
+// annex is where, in the jail (jail.Annex), a disc's backing file is that was attached while the guest ran.
+const annex = "/annex/"
 
 // backing is the host's name of the backing file.
 func (p *Place) backing(h *cow.Header) (string, error) {
@@ -187,13 +208,19 @@ func CowMergeBack(ctx context.Context, o Options, file, backing, machines string
 		return unfit
 	}
 	told, done := o.work("merge", d.Size)
-	defer done()
 	err = d.MergeBack(ctx, told)
-	if isFull(err) {
-		return fault.Temporary("%w; nothing is lost, and the disc is in neither file alone (make room, then say it again)", err)
+	done()
+	if err == nil || !d.Merging { // it was refused
+		return err
 	}
-	return err
+	if ctx.Err() != nil {
+		err = errors.New("ended by a signal")
+	}
+	return fault.Temporary("%s: %w: %w", file, err, ErrHalfMerged)
 }
+
+// ErrHalfMerged: of all that is done to discs only this is not undone when it is ended.
+var ErrHalfMerged = errors.New("no guest can have the pair until this is said again and comes to its end")
 
 // CowRebase puts a COW file on another backing file of the same size. The disc stays as
 // it is; with same, which says that both backing files have the same in them, only the

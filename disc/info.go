@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -144,14 +145,15 @@ func (p *Place) cow(c *cow.File, on *[]Filesystem) (*COW, error) {
 		r.State = "not known"
 		return r, nil
 	}
-	_, in, err := openTo(r.Backing, look)
+	base, in, err := openTo(r.Backing, look)
 	if err != nil {
 		r.State = err.Error()
 		return r, nil
 	}
+	defer base.Close()
 	defer in.Close()
 	pair, err := c.With(in)
-	if err != nil {
+	if err = p.other(c.Header, base, err); err != nil {
 		r.State = err.Error()
 	}
 	if pair != nil && on != nil {
@@ -169,7 +171,10 @@ func users(f *os.File) (pids []int, err error) {
 		return nil, err
 	}
 	for _, h := range holders {
-		pids = append(pids, h.PID)
+		// A guest's kernel has a process for each of the guest's own: the first took the lock.
+		if h.Taker == h.PID || !slices.ContainsFunc(holders, func(o lock.Holder) bool { return o.PID == h.Taker }) {
+			pids = append(pids, h.PID)
+		}
 	}
 	var held *lock.Held
 	if errors.As(lock.Unopened(f, false), &held) && len(pids) == 0 { // a kernel that we did not start

@@ -48,7 +48,7 @@ func Find(file string) (*Place, error) {
 	}
 	var err error
 	if p.dir, err = open(path.Dir(file)); err != nil {
-		return nil, fault.Permanent("%s: %w", file, bare(err))
+		return nil, fault.Permanent("%s: its directory: %w", file, bare(err))
 	}
 	if p.real, err = p.dir.Real(); err == nil {
 		err = p.whose()

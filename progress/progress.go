@@ -20,23 +20,24 @@ const soon = 500 * time.Millisecond
 func Bar(terminal io.Writer) func(what string, bytes int64) (told func(int64), done func()) {
 	return func(what string, bytes int64) (func(int64), func()) {
 		begin := time.Now()
-		var bar *progressbar.ProgressBar
+		bar := progressbar.NewOptions64(bytes, progressbar.OptionSetWriter(terminal), progressbar.OptionSetDescription(what),
+			progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
+		bar.StartWithoutRender() // or its rate is that of all so far in no time
 		var before int64
+		shown := false
 		told := func(n int64) {
-			if bar == nil {
+			if !shown {
 				before += n
 				if time.Since(begin) < soon {
 					return
 				}
-				bar = progressbar.NewOptions64(bytes, progressbar.OptionSetWriter(terminal), progressbar.OptionSetDescription(what),
-					progressbar.OptionShowBytes(true), progressbar.OptionUseIECUnits(true), progressbar.OptionThrottle(100*time.Millisecond),
-					progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish(), progressbar.OptionSetPredictTime(true))
-				n = before
+				shown, n = true, before
 			}
 			bar.Add64(n)
 		}
 		return told, func() {
-			if bar != nil {
+			if shown {
 				bar.Clear()
 			}
 		}

@@ -40,6 +40,9 @@ func TestBar(t *testing.T) {
 	if !strings.Contains(out.String(), "merge") || !strings.Contains(out.String(), "50%") {
 		t.Errorf("got %q", out.String())
 	}
+	if strings.Contains(out.String(), "iB/s") {
+		t.Errorf("500 bytes in half a second and more: %q", out.String())
+	}
 	if done(); !strings.HasSuffix(out.String(), "\r") {
 		t.Errorf("it stays: %q", out.String())
 	}

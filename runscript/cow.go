@@ -26,7 +26,7 @@ func (s *start) judgePair(d settings.Disc, f, base *os.File) error {
 		return fault.Permanent("%w", err)
 	}
 	if want := inJail(d.Backing); c.Backing != want && !attached(c.Backing) {
-		return fault.Permanent("%s: its header names the backing file %q, the setting %q (if they are the same: uml-disk cow rebase --unsafe %s %s)", f.Name(), c.Backing, want, f.Name(), base.Name())
+		return fault.Permanent("%s: its header names the backing file %q, the setting %q (mend settings/ubd%d, or if they are the same: uml-disk cow rebase --unsafe %s %s)", f.Name(), c.Backing, want, d.N, f.Name(), base.Name())
 	}
 	pair, err := c.With(base)
 	if err != nil {

@@ -33,7 +33,7 @@ func TestCOWGuest(t *testing.T) {
 			m.Guest("dd if=/dev/urandom of=/root/random bs=64k count=16 2>/dev/null; for i in $(seq 200); do echo $i >/root/$i; done; sync")
 			sum := m.Guest("cat /root/* | md5sum")
 			refusedBy(t, "uml-disk", l.Run("uml-disk", "cow", "check", m.Jail+"/ubd0"), 111, fmt.Sprintf("held by process %d, the disc is in use", pid))
-			equal(t, l.Must("sh", "-c", `uml-disk list guest | awk '$1 == "ubd0" {print $4, $5, $6}'`), fmt.Sprintf("cow ext4 %d\n", pid))
+			equal(t, l.Must("sh", "-c", `uml-disk list guest | awk '$1 == "ubd0" {print $4, $5, $6, $7}'`), fmt.Sprintf("cow ext4 %d %s/ubd0\n", pid, m.Jail))
 			l.Must("uml-ctl", "stop", "guest")
 
 			l.Must("uml-disk", "cow", "check", m.Jail+"/ubd0")
@@ -105,6 +105,14 @@ func TestCOWUnfit(t *testing.T) {
 	equal(t, l.Must("uml-disk", "cow", "check", file), file+": sound\n")
 	l.Must("uml-disk", "cow", "rebase", "--unsafe", file, "/run/other")
 	l.Must("uml-disk", "cow", "check", file, "--backing", "/run/other")
+	// The setting was not changed with it: nobody is told to touch the backing file that is set.
+	l.Must("touch", "-d", "@1700000007", "/run/other")
+	l.Must("uml-disk", "cow", "rebase", file, "/run/other", "--unsafe")
+	for _, what := range []string{"check", "merge --into /run/new"} {
+		refusedBy(t, "uml-disk", disk(append(append([]string{"cow"}, strings.Fields(what)...), file)...), 100,
+			fmt.Sprintf(`%s: its header names the backing file "/run/other", and not "/run/base" (mend %s/settings/ubd1, or if they are the same: uml-disk cow rebase --unsafe %[1]s /run/base)`, file, m.Dir))
+	}
+	equal(t, l.Must("sh", "-c", "uml-disk cow info "+file+" | grep -c 'touch -d' || true"), "0\n")
 
 	// A page is half written: said, and mended; the disc stays the same.
 	l.Must("uml-disk", "cow", "rebase", "--unsafe", file, base)
@@ -128,4 +136,19 @@ func TestCOWUnfit(t *testing.T) {
 	// A machine's only COW file may lie anywhere, and is no other one.
 	l.Must("sh", "-ec", "rm $1/cow; mkdir /run/cows; mv $0 /run/cows/cow; echo /run/cows/cow,/run/base >$2/settings/ubd1; chown 0:0 /run/cows/cow; rm $3/settings/ubd1", file, other.Jail, m.Dir, other.Dir)
 	l.Must("uml-disk", "cow", "merge", "/run/cows/cow", "--in-place", "--backing", base)
+}
+
+// A merge in place that does not come to its end says what that means, whatever ended it, and
+// is said again.
+func TestCOWHalfMerged(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	l.Must("sh", "-ec", `cd /run; mkdir small; mount -t tmpfs -o size=1M none small; truncate -s 8M small/base
+		head -c 8M /dev/urandom >disc; uml-disk convert disc cow --to cow --backing small/base`)
+	merge := []string{"uml-disk", "cow", "merge", "/run/cow", "--in-place"}
+	refusedBy(t, "uml-disk", l.Run(merge...), 111, "no space left on device: no guest can have the pair until this is said again and comes to its end")
+	refusedBy(t, "uml-disk", l.Run("uml-disk", "cow", "check", "/run/cow"), 100, "which was not finished (try: uml-disk cow merge /run/cow --in-place)")
+	l.Must("mount", "-o", "remount,size=16M", "/run/small")
+	l.Must(merge...)
+	l.Must("cmp", "/run/disc", "/run/small/base")
 }

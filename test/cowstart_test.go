@@ -23,7 +23,7 @@ func TestCOWStart(t *testing.T) {
 		{"no COW file", "truncate -s 0 one; truncate -s 1M one", "one: is no COW file, and settings/ubd1 names a backing file for it (try: uml-disk cow create /run/small FILE)"},
 		{"cut off", "truncate -s 20M one", "one: is 20971520 bytes of "},
 		{"damaged", `printf '\000' | dd of=one bs=1 seek=26 conv=notrunc 2>/dev/null; printf '\001' | dd of=one bs=1 seek=27 conv=notrunc 2>/dev/null`, "one: has a damaged COW header: an alignment of 1 bytes"},
-		{"named otherwise", "uml-disk cow rebase --unsafe one /run/copy", `one: its header names the backing file "/run/copy", the setting "/run/small" (if they are the same: uml-disk cow rebase --unsafe `},
+		{"named otherwise", "uml-disk cow rebase --unsafe one /run/copy", `one: its header names the backing file "/run/copy", the setting "/run/small" (mend settings/ubd1, or if they are the same: uml-disk cow rebase --unsafe `},
 		{"touched", "touch /run/small", "is known as of @1700000000 (if what is in it is the same, as after cp without -p: touch -d @1700000000 /run/small;"},
 		{"another size", "echo one,/run/noise >../settings/ubd1; uml-disk cow create /run/noise two; dd if=two of=one bs=1 skip=32 seek=32 count=4096 conv=notrunc 2>/dev/null; rm two", "/run/noise is 41943040 bytes, and was 37748736 (bring the old one back)"},
 		{"blocks of 1024", "rm one; uml-disk cow create /run/k one; echo one,/run/k >../settings/ubd1", "one: ext4 with blocks of 1024 bytes: the kernel's COW driver reads it wrongly"},

@@ -98,7 +98,7 @@ func TestDiscRefused(t *testing.T) {
 		{100, `"thin" is no way to take room`, "create new 64M --alloc thin"},
 		{111, "no space left on device; nothing was changed", "create full/new 2M --alloc full --fs none"},
 		{100, "read-only file system", "create ro/new 1M"},
-		{100, "nosuch/new: no such file or directory", "create nosuch/new 1M"},
+		{100, "nosuch/new: its directory: no such file or directory", "create nosuch/new 1M"},
 		{100, `leads over the symbolic link "outside", which others than root can have made`, "create outside/new 1M"},
 		{100, "link: is a symbolic link", "info link"},
 		{100, "fifo: is a fifo", "info fifo"},

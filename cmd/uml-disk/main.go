@@ -2,6 +2,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/signal"
 
@@ -40,7 +41,7 @@ func run(args []string) int {
 		Commands: []*cli.Command{
 			{Name: "create", ArgsUsage: "FILE SIZE", Usage: "make a disc", Action: create, Flags: []cli.Flag{
 				&cli.StringFlag{Name: "fs", Value: "ext4", Usage: "with a filesystem of this `KIND`, ext4 or none"},
-				&cli.StringFlag{Name: "alloc", Value: "sparse", Usage: "sparse takes room as it is written, full all of it now"},
+				&cli.StringFlag{Name: "alloc", Value: "sparse", Usage: "`HOW` it takes room: sparse as it is written, full all of it now"},
 				&cli.StringFlag{Name: "overlay", TakesFile: true, Usage: "for a guest that shares the disc `BASE`, read-only: with FILE.initrd, which joins them"},
 				kernelFlag, modulesFlag,
 			}},
@@ -84,7 +85,7 @@ func files(n int, do func(c *cli.Context, files []string) error) cli.ActionFunc 
 		defer stop()
 		c.Context = ctx
 		err = do(c, args)
-		if ctx.Err() != nil && err != nil {
+		if ctx.Err() != nil && err != nil && !errors.Is(err, disc.ErrHalfMerged) {
 			return fault.Temporary("ended by a signal")
 		}
 		return err
