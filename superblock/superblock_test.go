@@ -24,10 +24,10 @@ func (m *image) ReadAt(b []byte, off int64) (int, error) {
 	m.reads += int64(len(b))
 	clear(b)
 	for at, part := range m.at {
-		for i, c := range part {
-			if j := at + int64(i) - off; j >= 0 && j < int64(len(b)) {
-				b[j] = c
-			}
+		if skip := off - at; skip > 0 {
+			copy(b, part[min(skip, int64(len(part))):])
+		} else if -skip < int64(len(b)) {
+			copy(b[-skip:], part)
 		}
 	}
 	return len(b), nil
@@ -139,6 +139,9 @@ func TestWrong(t *testing.T) {
 		{"ext cut off", 2047, map[int64][]byte{1024: super}, "unknown 0 0 0"},
 
 		{"xfs", size, map[int64][]byte{0: with(xfsSuper(4096, 4096), 48, 1)}, "xfs 0 512 16777216"},
+		{"xfs with a log of large sectors, padded to small ones", size, map[int64][]byte{0: with(with(xfsSuper(4096, 4096), 48, 1), 194, 0x10, 0, 0, 0, 0, 1)}, "xfs 0 512 16777216"},
+		{"xfs with a log of small sectors, padded to large ones", size, map[int64][]byte{0: with(with(xfsSuper(4096, 4096), 48, 1), 194, 0, 0, 0, 0, 0x10, 0)}, "xfs 0 512 16777216"},
+		{"xfs with a log of large sectors, padded to such", size, map[int64][]byte{0: with(with(xfsSuper(4096, 4096), 48, 1), 194, 0x10, 0, 0, 0, 0x10, 0)}, "xfs 0 4096 16777216"},
 		{"xfs with its log elsewhere", size, map[int64][]byte{0: xfsSuper(4096, 4096)}, "xfs 0 4096 16777216"},
 		{"xfs of no block size", size, map[int64][]byte{0: xfsSuper(0, 4096)}, "unknown 0 0 0"},
 		{"xfs of an odd block size", size, map[int64][]byte{0: xfsSuper(4095, 512)}, "unknown 0 0 0"},
@@ -245,6 +248,7 @@ func FuzzLook(f *testing.F) {
 	f.Add(append(boot(entry{0, protective, 1, 100}), h...), e, int64(2*sector), int64(mib))
 	f.Add([]byte(nil), []byte("SWAPSPACE2"), int64(4086), int64(math.MaxInt64))
 	f.Fuzz(func(t *testing.T, first, second []byte, at, size int64) {
+		at = max(at, 0)
 		m := &image{at: map[int64][]byte{0: first, at: second}}
 		found, err := Look(m, size)
 		if err != nil || len(found) == 0 || len(found) > maxPartitions+1 {
