@@ -197,6 +197,10 @@ func CowMergeBack(ctx context.Context, o Options, file, backing, machines string
 		return err
 	}
 	defer d.Close()
+	// A copy of a guest's COW file lies outside of its jail, with the header that he wrote.
+	if backing == "" && d.p.Machine == nil {
+		return fault.Permanent("%s: say what is to be written, since only its header names a backing file (if that is right: --backing %s)", file, d.base.Path)
+	}
 	others, err := sharers(machines, d.in, d.f)
 	if err != nil {
 		return err

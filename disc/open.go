@@ -78,7 +78,7 @@ func (p *Place) judge(at *handle.File, a access) error {
 		return nil
 	}
 	if p.Machine == nil && uid != os.Geteuid() {
-		return fault.Permanent("%s: belongs to user %d, and not to who would change it (try: chown %d %s)", p.Path, uid, os.Geteuid(), p.Path)
+		return fault.Permanent("%s: belongs to user %d, and is changed by nobody else (run it as that user)", p.Path, uid)
 	}
 	if at.Stat.Nlink != 1 {
 		return fault.Permanent("%s: has %d names (hard links); a disc that is written has one", p.Path, at.Stat.Nlink)

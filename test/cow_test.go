@@ -125,6 +125,7 @@ func TestCOWUnfit(t *testing.T) {
 	l.Must("uml-disk", "cow", "merge", file, "--into", "/run/after")
 	l.Must("cmp", "/run/before", "/run/after")
 
+	l.Must("uml-disk", "cow", "create", "/run/other", "/run/mine")
 	// Another machine has the same backing file.
 	other := l.Machine("other", lab.Settings{"ubd1": "cow," + base})
 	l.Must("uml-disk", "cow", "create", base, other.Jail+"/cow")
@@ -133,6 +134,8 @@ func TestCOWUnfit(t *testing.T) {
 	refusedBy(t, "uml-disk", disk("shrink", base, "30M"), 100, "which would be worthless with another size")
 	l.Must("uml-disk", "trim", base)
 	l.Must("uml-disk", "cow", "check", other.Jail+"/cow")
+	// Outside of a jail a header's word is not enough to write to what it names.
+	refusedBy(t, "uml-disk", disk("cow", "merge", "/run/mine", "--in-place"), 100, "only its header names a backing file (if that is right: --backing /run/other)")
 	// A machine's only COW file may lie anywhere, and is no other one.
 	l.Must("sh", "-ec", "rm $1/cow; mkdir /run/cows; mv $0 /run/cows/cow; echo /run/cows/cow,/run/base >$2/settings/ubd1; chown 0:0 /run/cows/cow; rm $3/settings/ubd1", file, other.Jail, m.Dir, other.Dir)
 	l.Must("uml-disk", "cow", "merge", "/run/cows/cow", "--in-place", "--backing", base)
@@ -145,7 +148,7 @@ func TestCOWHalfMerged(t *testing.T) {
 	l := lab.New(t)
 	l.Must("sh", "-ec", `cd /run; mkdir small; mount -t tmpfs -o size=1M none small; truncate -s 8M small/base
 		head -c 8M /dev/urandom >disc; uml-disk convert disc cow --to cow --backing small/base`)
-	merge := []string{"uml-disk", "cow", "merge", "/run/cow", "--in-place"}
+	merge := []string{"uml-disk", "cow", "merge", "/run/cow", "--in-place", "--backing", "/run/small/base"}
 	refusedBy(t, "uml-disk", l.Run(merge...), 111, "no space left on device: no guest can have the pair until this is said again and comes to its end")
 	refusedBy(t, "uml-disk", l.Run("uml-disk", "cow", "check", "/run/cow"), 100, "which was not finished (try: uml-disk cow merge /run/cow --in-place)")
 	l.Must("mount", "-o", "remount,size=16M", "/run/small")
