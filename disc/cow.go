@@ -10,6 +10,7 @@ import (
 
 	"uml/cow"
 	"uml/fault"
+	"uml/superblock"
 )
 
 // CowCreate makes a COW file of a backing file, without a sector of its own.
@@ -359,5 +360,25 @@ func CowCheck(ctx context.Context, o Options, file, backing string, mend bool) e
 	if n.Halves > 0 {
 		return fault.Permanent("%s: has %d pages of which only a part was written: the guest's kernel reads what follows them from the wrong place (try: uml-disk cow check --mend %s)", file, n.Halves, file)
 	}
-	return d.checkFS(ctx, o)
+	if err := d.checkFS(ctx, o); err != nil {
+		return err
+	}
+	return d.checkBlocks(file)
+}
+
+// checkBlocks: a sound filesystem with small blocks is one that a start refuses.
+func (d *pair) checkBlocks(file string) error {
+	if d.p.Machine != nil && d.p.Machine.CowUnsafe {
+		return nil
+	}
+	found, err := superblock.Look(d.Pair, d.Size)
+	if err != nil {
+		return err
+	}
+	for _, fs := range found {
+		if verdict, why := fs.OnCOW(); verdict == superblock.Unsafe {
+			return fault.Permanent("%s: %s (make it anew with blocks of %d, or have the disc whole: uml-disk cow merge %s --into NEW)", file, why, cow.Page, file)
+		}
+	}
+	return nil
 }

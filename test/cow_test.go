@@ -126,6 +126,16 @@ func TestCOWUnfit(t *testing.T) {
 	l.Must("cmp", "/run/before", "/run/after")
 
 	l.Must("uml-disk", "cow", "create", "/run/other", "/run/mine")
+	// A filesystem that is sound, and that the kernel reads wrongly: said, unless the machine allows it.
+	l.Must("sh", "-ec", "cd /run; truncate -s 40M k; mkfs.ext4 -q -b 1024 k; uml-disk cow create k "+m.Jail+"/small")
+	m.Set("ubd2", "small,/run/k")
+	r = disk("cow", "check", m.Jail+"/small")
+	if want := m.Jail + "/small: ext4 with blocks of 1024 bytes: the kernel's COW driver reads it wrongly"; r.Code != 100 || !strings.Contains(r.Err, want) {
+		t.Errorf("exit %d, said %s%s", r.Code, r.Out, r.Err)
+	}
+	m.Set("cow-unsafe", "allow")
+	l.Must("uml-disk", "cow", "check", m.Jail+"/small")
+
 	// Another machine has the same backing file.
 	other := l.Machine("other", lab.Settings{"ubd1": "cow," + base})
 	l.Must("uml-disk", "cow", "create", base, other.Jail+"/cow")
