@@ -3,21 +3,13 @@ package disc
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path"
 	"slices"
-	"strings"
-	"text/tabwriter"
-
-	"golang.org/x/sys/unix"
 
 	"uml/cow"
 	"uml/fault"
-	"uml/handle"
 	"uml/lock"
-	"uml/settings"
 	"uml/superblock"
 )
 
@@ -181,156 +173,4 @@ func users(f *os.File) (pids []int, err error) {
 		pids = append(pids, held.PID)
 	}
 	return pids, nil
-}
-
-// print writes one thing a line, its name before it.
-func (r Report) print(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(t, "%s\t%s\n", name, fault.Line(fmt.Sprintf(format, args...)))
-	}
-	line("file", "%s", r.File)
-	line("size", "%s (%d bytes)", human(r.Size), r.Size)
-	line("on disc", "%s (%d bytes)", human(r.OnDisc), r.OnDisc)
-	if r.COW != nil {
-		c := r.COW
-		line("format", "COW, version %d", c.Version)
-		line("own", "%s (%d bytes)", human(c.Own), c.Own)
-		line("header", "%s, of @%d", c.Header, c.MTime)
-		if c.Backing != "" {
-			line("backing", "%s: %s", c.Backing, c.State)
-		}
-		if c.Halves > 0 {
-			line("half pages", "%d: the guest's kernel reads them wrongly (try: uml-disk cow check --mend)", c.Halves)
-		}
-	} else {
-		line("format", "%s", r.Format)
-	}
-	for _, f := range r.Filesystems {
-		line(f.where(), "%s", f.String())
-	}
-	if r.Fault != "" {
-		line("fault", "%s", r.Fault)
-	}
-	for _, pid := range r.PIDs {
-		line("in use by", "process %d", pid)
-	}
-	return t.Flush()
-}
-
-func (f Filesystem) where() string {
-	if f.Partition > 0 {
-		return fmt.Sprintf("partition %d", f.Partition)
-	}
-	return "holds"
-}
-
-func (f Filesystem) String() string {
-	words := []string{f.Kind}
-	if f.Kind == string(superblock.None) {
-		words[0] = "nothing, zeros"
-	}
-	if f.Block > 0 {
-		words = append(words, fmt.Sprintf("blocks of %d", f.Block))
-	}
-	if f.Size > 0 {
-		words = append(words, human(f.Size))
-	}
-	if f.Label != "" {
-		words = append(words, fmt.Sprintf("label %q", f.Label))
-	}
-	return strings.Join(words, ", ")
-}
-
-// human is a size as ls -h has it.
-func human(n int64) string {
-	if n < 1024 {
-		return fmt.Sprintf("%dB", n)
-	}
-	v, unit := float64(n), 0
-	for v >= 1024 && unit < 5 {
-		v, unit = v/1024, unit+1
-	}
-	if v < 10 && v != float64(int64(v)) {
-		return fmt.Sprintf("%.1f%c", v, "BKMGTP"[unit])
-	}
-	return fmt.Sprintf("%.0f%c", v, "BKMGTP"[unit])
-}
-
-// List prints the discs of a machine.
-func List(o Options, machine string, asJSON bool) error {
-	dir, err := handle.OpenDir(machine)
-	if err != nil {
-		return fault.Permanent("%s: there is no such machine directory", machine)
-	}
-	defer dir.Close()
-	m, faults := settings.Read(dir)
-	if m == nil || m.User.UID == 0 {
-		return faults
-	}
-	all := []Report{}
-	for _, d := range m.Discs {
-		r, err := listed(m, fmt.Sprintf("ubd%d", d.N), d.File)
-		if d.Optional && errors.Is(err, unix.ENOENT) {
-			continue
-		}
-		all = append(all, r)
-	}
-	if m.Swap > 0 {
-		r, _ := listed(m, "swap", "swap")
-		all = append(all, r)
-	}
-	if asJSON {
-		return printJSON(o.Out, all)
-	}
-	return table(o.Out, all)
-}
-
-func listed(m *settings.Machine, device, file string) (r Report, err error) {
-	host := file
-	if !path.IsAbs(file) {
-		host = path.Join(m.Dir, "jail", file)
-	}
-	p, f, err := openTo(host, look)
-	if err != nil {
-		return Report{Device: device, File: host, Fault: err.Error()}, err
-	}
-	defer p.Close()
-	defer f.Close()
-	if r, err = p.report(f); err == nil {
-		r.PIDs, err = users(f)
-	}
-	if err != nil {
-		r.Fault = err.Error()
-	}
-	r.Device, r.File = device, host
-	return r, nil
-}
-
-func table(w io.Writer, all []Report) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "DEVICE\tSIZE\tON DISC\tFORMAT\tHOLDS\tUSED BY\tFILE")
-	for _, r := range all {
-		holds, pids, file := "-", "-", r.File
-		if len(r.Filesystems) > 0 {
-			holds = r.Filesystems[0].Kind
-			if n := len(r.Filesystems); n > 1 {
-				holds = fmt.Sprintf("%d partitions", n)
-			}
-		}
-		if len(r.PIDs) > 0 {
-			pids = strings.Trim(fmt.Sprint(r.PIDs), "[]")
-		}
-		if r.COW != nil {
-			file += " on " + r.COW.Backing
-			if r.COW.State != "unchanged" {
-				file += " (" + r.COW.State + ")"
-			}
-		}
-		if r.Fault != "" {
-			file += " (" + r.Fault + ")"
-		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Device, human(r.Size), human(r.OnDisc), r.Format, holds, pids, fault.Line(file))
-	}
-	return t.Flush()
 }
