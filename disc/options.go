@@ -8,8 +8,9 @@ import (
 
 // Options are what all commands have in common.
 type Options struct {
-	Out    io.Writer // what was asked for
-	NoSync bool      // do not wait until a new file is on the host's disc
+	Out    io.Writer    // what was asked for
+	Say    func(string) // what is amiss all the same
+	NoSync bool         // do not wait until a new file is on the host's disc
 	// Work begins to show long work on so many bytes; done ends it. nil shows nothing.
 	Work func(what string, bytes int64) (told func(bytes int64), done func())
 }

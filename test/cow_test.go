@@ -127,7 +127,7 @@ func TestCOWUnfit(t *testing.T) {
 
 	l.Must("uml-disk", "cow", "create", "/run/other", "/run/mine")
 	// A filesystem that is sound, and that the kernel reads wrongly: said, unless the machine allows it.
-	l.Must("sh", "-ec", "cd /run; truncate -s 40M k; mkfs.ext4 -q -b 1024 k; uml-disk cow create k "+m.Jail+"/small")
+	l.Must("sh", "-ec", "cd /run; truncate -s 40M k; mkfs.ext4 -q -b 1024 k; uml-disk cow create k "+m.Jail+"/small 2>&1 | grep -q 'warning: k: ext4 with blocks of 1024 bytes.*; a start will refuse it'")
 	m.Set("ubd2", "small,/run/k")
 	r = disk("cow", "check", m.Jail+"/small")
 	if want := m.Jail + "/small: ext4 with blocks of 1024 bytes: the kernel's COW driver reads it wrongly"; r.Code != 100 || !strings.Contains(r.Err, want) {

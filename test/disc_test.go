@@ -117,7 +117,7 @@ func TestDiscRefused(t *testing.T) {
 		{100, "none: is no COW file", "cow check none"},
 		{100, `"bmp" is no format`, "convert none new --to bmp"},
 		{100, "a COW file wants --backing FILE", "convert none new --to cow"},
-		{100, "1 arguments, it takes FILE NEW", "clone none"},
+		{100, "it takes FILE NEW, and was given 1", "clone none"},
 		{100, `"mrge" is no command (did you mean merge?`, "cow mrge"},
 		{100, "there is no such machine", "list nobody"},
 	} {

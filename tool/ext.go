@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 
 	"uml/fault"
 )
@@ -50,6 +51,7 @@ func (r Runner) Check(ctx context.Context, f *os.File, mend bool) (sound bool, s
 func (r Runner) Resize(ctx context.Context, f *os.File, size int64) error {
 	code, said, err := r.run(ctx, []*os.File{f}, "resize2fs", "-f", given(0), strconv.FormatInt(size/1024, 10)+"K")
 	if err == nil && code != 0 {
+		said, _, _ = strings.Cut(said, " Please run") // e2fsck on a copy that is nobody's any more
 		err = fault.Permanent("resize2fs: %s (nothing was changed)", said)
 	}
 	return err

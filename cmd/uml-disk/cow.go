@@ -45,7 +45,7 @@ func cowCreate(c *cli.Context) error {
 		if err != nil || v < int(cow.V1) || v > int(cow.V3) {
 			return fault.Permanent("%q is no version of the layout (1, 2 or 3)", c.String("version"))
 		}
-		return disc.CowCreate(f[0], f[1], cow.Version(v))
+		return disc.CowCreate(options(c), f[0], f[1], cow.Version(v))
 	})(c)
 }
 

@@ -79,7 +79,7 @@ func files(n int, do func(c *cli.Context, files []string) error) cli.ActionFunc 
 			return err
 		}
 		if len(args) != n {
-			return fault.Permanent("%d arguments, it takes %s (see --help)", len(args), c.Command.ArgsUsage)
+			return fault.Permanent("it takes %s, and was given %d (see --help)", c.Command.ArgsUsage, len(args))
 		}
 		ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 		defer stop()
@@ -93,7 +93,7 @@ func files(n int, do func(c *cli.Context, files []string) error) cli.ActionFunc 
 }
 
 func options(c *cli.Context) disc.Options {
-	o := disc.Options{Out: os.Stdout, Work: progress.None, NoSync: c.Bool("no-sync")}
+	o := disc.Options{Out: os.Stdout, Say: cmdline.Say("uml-disk"), Work: progress.None, NoSync: c.Bool("no-sync")}
 	switch {
 	case c.Bool("quiet"):
 	case screen.Is(os.Stderr):
