@@ -59,7 +59,8 @@ func (s *start) attachDisc(ctx context.Context, c *mconsole.Client, pid int, d s
 
 // bringNew opens and judges the disc's files. One that the jail has from the start
 // stays where it is there, with the lock that the kernel has on it; names are those of
-// the others in the annex.
+// the others in the annex. A pair is judged whichever of its files are new: a backing
+// file that the jail has is most often another disc's too.
 func (s *start) bringNew(ctx context.Context, c *mconsole.Client, in *handle.Dir, pid int, d *settings.Disc) (names []string, err error) {
 	device, opened, named := fmt.Sprintf("ubd%d", d.N), files{}, *d
 	var pair []*os.File
@@ -71,28 +72,30 @@ func (s *start) bringNew(ctx context.Context, c *mconsole.Client, in *handle.Dir
 		if *f.file == "" {
 			continue
 		}
-		there, written, err := s.inJailAlready(in, pid, *f.file)
+		file, written, err := s.inJailAlready(in, pid, *f.file, f.readOnly)
 		if err != nil {
 			return nil, err
 		}
-		if there && written {
-			err = unused(ctx, c, *f.file)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if there {
+		if file != nil {
+			defer file.Close()
+			if pair = append(pair, file); written {
+				err = unused(ctx, c, *f.file)
+			} else {
+				named.ReadOnly = named.ReadOnly || f.name == device
+			}
+			if err != nil {
+				return nil, err
+			}
 			continue
 		}
-		file, err := s.bringDisc(in, *f.file, f.readOnly, opened)
-		if err != nil {
+		if file, err = s.bringDisc(in, *f.file, f.readOnly, opened); err != nil {
 			return nil, err
 		}
 		pair = append(pair, file)
 		names = append(names, f.name)
 		*f.file = jail.Annex + "/" + f.name
 	}
-	if len(pair) < 2 { // no pair, or one that was judged at the start
+	if len(pair) < 2 {
 		return names, nil
 	}
 	if err := s.judgePair(named, pair[0], pair[1]); err != nil {
@@ -101,35 +104,39 @@ func (s *start) bringNew(ctx context.Context, c *mconsole.Client, in *handle.Dir
 	return names, s.mend(ctx)
 }
 
-// inJailAlready says whether the jail has had the file from the start, as a mount of
-// its own: not for being in a directory of the user's that is there. And whether the
-// guest may write it there.
-func (s *start) inJailAlready(in *handle.Dir, pid int, file string) (there, written bool, err error) {
-	f, err := s.openFile(in, file)
+// inJailAlready is the file, opened as the user, if the jail has had it from the start,
+// as a mount of its own: not for being in a directory of the user's that is there; else
+// nil. And whether the guest may write it there.
+func (s *start) inJailAlready(in *handle.Dir, pid int, name string, readOnly bool) (file *os.File, written bool, err error) {
+	f, err := s.openFile(in, name)
 	if err != nil {
-		return false, false, err
+		return nil, false, err
 	}
 	defer f.Close()
 	root, err := handle.OpenDir(fmt.Sprintf("/proc/%d/root", pid))
 	if err != nil {
-		return false, false, err
+		return nil, false, err
 	}
 	defer root.Close()
-	g, err := root.Open(strings.TrimPrefix(file, "/"))
+	g, err := root.Open(strings.TrimPrefix(name, "/"))
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		return false, false, nil
+		return nil, false, nil
 	}
 	if err != nil {
-		return false, false, err
+		return nil, false, err
 	}
 	defer g.Close()
 	var st unix.Statx_t
 	var fs unix.Statfs_t
 	if err := errors.Join(unix.Statx(g.Fd(), "", unix.AT_EMPTY_PATH, 0, &st), unix.Fstatfs(g.Fd(), &fs)); err != nil {
-		return false, false, fmt.Errorf("look at %s: %w", g.Path, err)
+		return nil, false, fmt.Errorf("look at %s: %w", g.Path, err)
 	}
-	there = f.Same(&g.Stat) && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
-	return there, fs.Flags&unix.ST_RDONLY == 0, nil
+	if !f.Same(&g.Stat) || st.Attributes&unix.STATX_ATTR_MOUNT_ROOT == 0 {
+		return nil, false, nil
+	}
+	written = fs.Flags&unix.ST_RDONLY == 0
+	file, err = s.openDisc(f, readOnly || !written)
+	return file, written, err
 }
 
 // unused: the lock that a kernel has from its start is the same for all its discs,

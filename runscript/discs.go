@@ -117,12 +117,32 @@ func (s *start) judgeDisc(f *handle.File, readOnly bool) error {
 	return nil
 }
 
-// lockDisc opens the disc as the user, which shows whether the kernel can, and
-// locks it: the kernel itself locks a disc only when the guest first opens it.
+// lockDisc opens the disc and locks it: the kernel itself locks a disc only when the
+// guest first opens it.
 func (s *start) lockDisc(f *handle.File, readOnly bool) (*os.File, error) {
-	flags, word := unix.O_RDWR, "write"
+	file, err := s.openDisc(f, readOnly)
+	if err != nil {
+		return nil, err
+	}
+	s.keep = append(s.keep, file)
+	if err := s.seeDisc(f, file, readOnly); err != nil {
+		return nil, err
+	}
+	s.plan("lock", "%s: %v, %s", f.Path, settings.Size(f.Stat.Size), verb(readOnly))
+	if s.DryRun {
+		return file, nil
+	}
+	if err := lock.TakeDisc(file, readOnly); err != nil {
+		return nil, err
+	}
+	return file, errors.Join(lock.Unopened(file, readOnly), stillNamed(file))
+}
+
+// openDisc opens it as the user, which shows whether the kernel can.
+func (s *start) openDisc(f *handle.File, readOnly bool) (*os.File, error) {
+	flags := unix.O_RDWR
 	if readOnly {
-		flags, word = unix.O_RDONLY, "read"
+		flags = unix.O_RDONLY
 	}
 	var file *os.File
 	err := handle.As(s.m.User.UID, s.m.User.GID, func() (err error) {
@@ -131,23 +151,16 @@ func (s *start) lockDisc(f *handle.File, readOnly bool) (*os.File, error) {
 	})
 	var refused *os.PathError
 	if errors.As(err, &refused) && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)) {
-		return nil, fault.Permanent("%s: %s cannot %s it (%w; try: chown %s %s, or flags=r)", f.Path, s.m.User.Name, word, refused.Err, s.m.User.Name, f.Path)
+		return nil, fault.Permanent("%s: %s cannot %s it (%w; try: chown %s %s, or flags=r)", f.Path, s.m.User.Name, verb(readOnly), refused.Err, s.m.User.Name, f.Path)
 	}
-	if err != nil {
-		return nil, err
+	return file, err
+}
+
+func verb(readOnly bool) string {
+	if readOnly {
+		return "read"
 	}
-	s.keep = append(s.keep, file)
-	if err := s.seeDisc(f, file, readOnly); err != nil {
-		return nil, err
-	}
-	s.plan("lock", "%s: %v, %s", f.Path, settings.Size(f.Stat.Size), word)
-	if s.DryRun {
-		return file, nil
-	}
-	if err := lock.TakeDisc(file, readOnly); err != nil {
-		return nil, err
-	}
-	return file, errors.Join(lock.Unopened(file, readOnly), stillNamed(file))
+	return "write"
 }
 
 // stillNamed: what changes a disc, as uml-disk does, puts another file in its place while

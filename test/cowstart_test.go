@@ -66,6 +66,14 @@ func TestCOWStart(t *testing.T) {
 	m.WaitUp(0)
 	m.WaitLog("1 half-written pages of a COW disc filled from /run/small")
 	equal(t, m.Guest("md5sum </dev/ubdb"), l.Must("md5sum", "/run/before")[:32]+"  -\n")
+
+	// One more on the backing file that the jail has is judged and mended all the same.
+	l.Must("sh", "-ec", "cd $0; cp -p /run/pristine two; uml-disk cow rebase --unsafe two /run/copy; chown guest: two", m.Jail)
+	refusedBy(t, "uml-ctl", l.Run("uml-ctl", "attach", "guest", "ubd2", "two,/run/small"), 100, `two: its header names the backing file "/run/copy", the setting "/run/small"`)
+	l.Must("sh", "-ec", "cd $0; uml-disk cow rebase --unsafe two /run/small;"+strings.ReplaceAll(half, "=one", "=two"), m.Jail)
+	if r := l.Run("uml-ctl", "attach", "guest", "ubd2", "two,/run/small"); r.Code != 0 || !strings.Contains(r.Err, "1 half-written pages of a COW disc filled from /run/small") {
+		t.Errorf("attach a COW disc that is half written: exit %d, said %s", r.Code, r.Err)
+	}
 }
 
 // half marks two sectors of a page as written, with other data than the backing file has.
