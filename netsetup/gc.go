@@ -229,7 +229,7 @@ func (s *Survey) Collect(ctx context.Context) (did []string, news News, err erro
 			break
 		}
 	}
-	err = errors.Join(err, s.settle(), s.ownAgain())
+	err = errors.Join(err, s.settle())
 	news = newsOn(s.ext, s.given)
 	return append(did, news.comment()...), news, err
 }

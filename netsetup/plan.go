@@ -70,7 +70,6 @@ func (l *look) up() ([]Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	steps = append(steps, owned...)
 	steps = append(steps, unpublish(claims, w.publish)...)
 	unfit, err := l.removeTAPs()
 	if err != nil {
@@ -94,6 +93,7 @@ func (l *look) up() ([]Step, error) {
 	steps = append(steps, l.address()...)
 	steps = append(steps, l.raise()...)
 	steps = append(steps, l.give(w)...)
+	steps = append(steps, owned...) // after the routes: see disown
 	return append(steps, l.publishAll(w, claims)...), nil
 }
 

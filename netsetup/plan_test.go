@@ -67,7 +67,6 @@ func TestPlanFresh(t *testing.T) {
 	got := w.plan(t, machine("192.0.2.20/32"))
 	want := lines(
 		lines(freshRules...),
-		"ipset -exist add uml-own4 192.0.2.20/32",
 		"ip tuntap add dev tap_bara mode tap user 1001",
 		`ip link set dev tap_bara alias "uml /machines/bara"`,
 		"ip link set dev tap_bara group 117",
@@ -78,6 +77,7 @@ func TestPlanFresh(t *testing.T) {
 		"ip link set dev tap_bara address "+machine().HostMAC().String(),
 		"ip link set dev tap_bara up",
 		"ip route add 192.0.2.20/32 dev tap_bara proto 117",
+		"ipset -exist add uml-own4 192.0.2.20/32",
 		"ip neigh replace proxy 192.0.2.20 dev eth0 protocol 117",
 		"# announce on eth0: 192.0.2.20",
 	)
@@ -228,7 +228,6 @@ func TestSettingsChange(t *testing.T) {
 			"ip route del 192.0.2.20/32 dev tap_bara proto 117",
 			"ipset -exist del uml-own4 192.0.2.20/32")},
 		{"block to one of it", func() { m.IP4[0] = netip.MustParsePrefix("192.0.2.36/31") }, lines(
-			"ipset -exist add uml-own4 192.0.2.36/31",
 			"ip neigh del proxy 192.0.2.32 dev eth0",
 			"ip neigh del proxy 192.0.2.33 dev eth0",
 			"ip neigh del proxy 192.0.2.34 dev eth0",
@@ -237,17 +236,18 @@ func TestSettingsChange(t *testing.T) {
 			"ip neigh del proxy 192.0.2.39 dev eth0",
 			"ip route del 192.0.2.32/29 dev tap_bara proto 117",
 			"ipset -exist del uml-own4 192.0.2.32/29",
-			"ip route add 192.0.2.36/31 dev tap_bara proto 117")},
+			"ip route add 192.0.2.36/31 dev tap_bara proto 117",
+			"ipset -exist add uml-own4 192.0.2.36/31")},
 		{"further prefix", func() { m.IP6 = m.IP6[:1] }, lines(
 			"ip -6 route del 2001:db8:2::/56 via 2001:db8:1::2 dev tap_bara proto 117",
 			"ipset -exist del uml-own6 2001:db8:2::/56")},
 		{"another /64", func() { m.IP6[0] = netip.MustParsePrefix("2001:db8:1:7::/64") }, lines(
-			"ipset -exist add uml-own6 2001:db8:1:7::/64",
 			"ip -6 route del 2001:db8:1::/64 dev tap_bara proto 117",
 			"ip -6 addr del 2001:db8:1::1/64 dev tap_bara",
 			"ipset -exist del uml-own6 2001:db8:1::/64",
 			"ip -6 addr replace 2001:db8:1:7::1/64 dev tap_bara nodad noprefixroute",
-			"ip -6 route add 2001:db8:1:7::/64 dev tap_bara proto 117")},
+			"ip -6 route add 2001:db8:1:7::/64 dev tap_bara proto 117",
+			"ipset -exist add uml-own6 2001:db8:1:7::/64")},
 		{"ip6", func() { m.IP6 = nil }, lines(
 			"ip -6 route del 2001:db8:1:7::/64 dev tap_bara proto 117",
 			"ip -6 addr del 2001:db8:1:7::1/64 dev tap_bara",

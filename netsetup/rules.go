@@ -1,11 +1,9 @@
 package netsetup
 
 import (
-	"errors"
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"uml/firewall"
 	"uml/settings"
@@ -103,40 +101,25 @@ func covers(all []netip.Prefix) func(netip.Prefix) bool {
 	}
 }
 
-// disown looks again: a start makes its prefixes known before it routes them.
+// disown looks again, before and after: a start routes its prefixes before it makes them
+// known, so that one which did both in between is seen by its route.
 func (s *Survey) disown(p netip.Prefix) error {
 	if routed, err := s.routed(p); err != nil || routed {
 		return err
 	}
-	s.disowned = append(s.disowned, p)
-	return firewall.Disown(p)
+	if err := firewall.Disown(p); err != nil {
+		return err
+	}
+	routed, err := s.routed(p)
+	if err != nil || !routed {
+		return err
+	}
+	return firewall.Own(p)
 }
 
 func (s *Survey) routed(p netip.Prefix) (bool, error) {
 	all, err := s.table(family(p.Addr()), 0)
 	return slices.ContainsFunc(all, func(f fact) bool { return f.protocol == Protocol && f.to == p }), err
-}
-
-// aStart is how long one takes at most from making a prefix known to routing it, on a host
-// that is not very busy. What takes longer the next gc makes good, once the guest runs.
-const aStart = 100 * time.Millisecond
-
-// ownAgain makes good what a start lost that made its prefix known just before it was taken
-// for an old one.
-func (s *Survey) ownAgain() error {
-	if len(s.disowned) == 0 {
-		return nil
-	}
-	time.Sleep(aStart)
-	var errs []error
-	for _, p := range s.disowned {
-		routed, err := s.routed(p)
-		if err == nil && routed {
-			err = firewall.Own(p)
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
 }
 
 // own are the steps that make the guest's addresses known as such, so that nobody

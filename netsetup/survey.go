@@ -39,12 +39,11 @@ type Survey struct {
 	filtered map[string]guard.Record // by TAP
 	altered  []string                // TAPs whose elements are not what was last set
 
-	steps    []Step
-	taken    []netip.Addr   // unpublished by steps
-	fresh    []netip.Addr   // published by steps
-	given    []netip.Addr   // those that were
-	disowned []netip.Prefix // taken from the firewall's set
-	Notes    []string       // what gc leaves alone though nobody owns it
+	steps []Step
+	taken []netip.Addr // unpublished by steps
+	fresh []netip.Addr // published by steps
+	given []netip.Addr // those that were
+	Notes []string     // what gc leaves alone though nobody owns it
 }
 
 // owned is a TAP or a beacon with its owner.
