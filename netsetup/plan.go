@@ -62,7 +62,7 @@ func (l *look) up() ([]Step, error) {
 	if err != nil {
 		return nil, err
 	}
-	owned, err := own(w, len(steps) > 0)
+	owned, err := own(w, l.tap.routes, len(steps) > 0)
 	if err != nil {
 		return nil, err
 	}

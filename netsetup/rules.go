@@ -123,9 +123,17 @@ func (s *Survey) routed(p netip.Prefix) (bool, error) {
 }
 
 // own are the steps that make the guest's addresses known as such, so that nobody
-// else can forge them. With the rules to be made the set is too.
-func own(w want, made bool) (steps []Step, err error) {
-	_, unknown, err := firewall.Owned(prefixes(w.routes), made)
+// else can forge them. With the rules to be made the set is too. What is not routed yet
+// may be known from the last run, and a gc is to take that away: it is made known all the
+// same.
+func own(w want, there []route, made bool) (steps []Step, err error) {
+	known, unknown, err := firewall.Owned(prefixes(w.routes), made)
+	routed := prefixes(there)
+	for _, p := range known {
+		if !slices.Contains(routed, p) {
+			unknown = append(unknown, p)
+		}
+	}
 	for _, p := range unknown {
 		steps = append(steps, Step{firewall.OwnText("add", p), false, func(*conn) error { return firewall.Own(p) }})
 	}
