@@ -66,7 +66,7 @@ func TestOverlayDamage(t *testing.T) {
 		{"otherbase", "echo x >/run/x; debugfs -w -R 'write /run/x base' ubd1 2>/dev/null", "", "the writable disc /dev/ubdb: was begun on another base than /dev/ubda is now"},
 		{"swapped", "true", "overlay=/dev/ubdb,/dev/ubda", "the writable disc /dev/ubda: "},
 		{"noinit", "echo /run/other flags=r >../settings/ubd0", "", "execute /sbin/init: no such file or directory"},
-		{"nomodule", "cp -p ubd1.initrd x; sed 's/modules/MODULES/' x >ubd1.initrd; rm x", "", "this kernel has no overlayfs, and the initramfs no module of it"},
+		{"nomodule", "cp -p ubd1.initrd x; sed 's,modules\\x00,MODULES\\x00,g; s,modules/000,MODULES/000,g' x >ubd1.initrd; rm x", "", "this kernel has no overlayfs, and the initramfs no module of it"},
 	}
 	var all []*lab.Machine
 	for _, c := range cases {
@@ -166,7 +166,7 @@ func TestOverlayRefused(t *testing.T) {
 		refusedBy(t, "uml-disk", l.RunIn(m.Jail, append([]string{"uml-disk"}, strings.Fields(c.args)...)...), 100, c.want)
 	}
 	equal(t, l.Must("ls", "-A", m.Jail), before)
-	l.Must("sh", "-ec", "cd $0; mkdir full; mount -t tmpfs -o size=3M none full; chown guest: full", m.Jail)
+	l.Must("sh", "-ec", "cd $0; mkdir full; mount -t tmpfs -o size=2M none full; chown guest: full", m.Jail)
 	refusedBy(t, "uml-disk", l.RunIn(m.Jail, "uml-disk", "create", "--overlay", base, "full/new", "32M"), 111, "no space left on device; nothing was changed")
 	equal(t, l.Must("ls", "-A", m.Jail+"/full"), "")
 	equal(t, l.Must("sh", "-ec", "cd $0; uml-disk create --overlay /run/base new 32M", m.Jail), "ubd0: /run/base flags=r\nubd1: new\ninitrd: new.initrd\n")

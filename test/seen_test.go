@@ -142,7 +142,7 @@ func mounts(t *testing.T, l *lab.Lab, m *lab.Machine, pid int) {
 /lib64/ld-linux-x86-64.so.2 <> ro,nosuid,nodev
 /linux <machines/guest/jail/linux> ro,nosuid,nodev
 /swap <machines/guest/jail/swap> rw,nosuid,nodev,noexec
-/tmp </> rw,nosuid,nodev tmpfs rw,size=69632k,nr_inodes=64,mode=700,uid=UID,gid=UID
+/tmp </> rw,nosuid,nodev tmpfs rw,size=65536k,nr_inodes=64,mode=700,uid=UID,gid=UID
 /ubd0 <machines/guest/jail/ubd0> rw,nosuid,nodev,noexec
 /uml <machines/guest/jail/uml> rw,nosuid,nodev,noexec`, "UID", fmt.Sprint(m.UID)))
 }
