@@ -10,7 +10,7 @@ import (
 	"uml/fault"
 )
 
-// CowMerge makes a whole disc of a pair: as a new file, or in place of the backing file.
+// CowMerge makes a new file of a pair, the whole disc.
 func CowMerge(ctx context.Context, o Options, file, backing, into string) error {
 	d, unfit, err := openPair(file, backing, read, read)
 	if err != nil {
