@@ -16,7 +16,7 @@ TOOL = go tool -modfile=tools/go.mod
 # costs every start 3 ms before its first line.
 build:
 	CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -buildvcs=true -o $(BIN)/ ./cmd/...
-	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -buildvcs=true -o $(BIN)/ ./cmd/uml-overlay-init # it lies in guests' memory
+	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -buildvcs=true -o $(BIN)/ ./cmd/uml-overlay-init ./cmd/uml-appliance-init # they lie in guests' memory
 
 test: packages lint build
 	go test -count=1 $(RACE) $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/test$$')
@@ -71,7 +71,7 @@ bare:
 
 install: build install-completion
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/uml $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
-	for f in $(BIN)/uml-*; do case $$f in */uml-shell) d=bin;; */uml-overlay-init) d=lib/uml;; *) d=sbin;; esac; \
+	for f in $(BIN)/uml-*; do case $$f in */uml-shell) d=bin;; */uml-*-init) d=lib/uml;; *) d=sbin;; esac; \
 		install $$f $(DESTDIR)$(PREFIX)/$$d || exit 1; done
 	for s in 1 5 8; do for f in docs/*.$$s; do \
 		test ! -e $$f || install -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done

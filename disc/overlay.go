@@ -120,7 +120,7 @@ func (p *Place) initrd(archive func(f *os.File) error) (made bool, err error) {
 // archive reads all that goes into one, and returns what writes it.
 func (p *Place) archive(b Booted) (write func(f *os.File) error, err error) {
 	needs := initramfs.Options{}
-	if needs.Init, err = initramfs.FindInit(); err != nil {
+	if needs.Init, err = initramfs.Find(initramfs.OverlayInit); err != nil {
 		return nil, err
 	}
 	if needs.Modules, err = p.modules(b); err != nil {

@@ -1,8 +1,8 @@
 // Package initramfs writes what a guest's kernel unpacks into its first root before
-// any disc is mounted: here the program uml-overlay-init, which joins a base disc that
-// many guests share with a small one of the guest's own, and the modules that a kernel
-// needs for it. It changes nothing but what it writes; uml-overlay-init itself is
-// package overlay.
+// any disc is mounted: a program and the modules that a kernel needs for it. That is
+// uml-overlay-init, which joins a base disc that many guests share with a small one of
+// the guest's own (package overlay), or uml-appliance-init, which does a job on a disc
+// (package inside). It changes nothing but what it writes.
 //
 // The same files make the same archive, byte for byte.
 package initramfs
@@ -19,8 +19,9 @@ import (
 
 // Options are what goes in.
 type Options struct {
-	Init    string   // the file uml-overlay-init: see FindInit
+	Init    string   // the file of the guest's first program: see Find
 	Modules []string // files of modules, in the order in which they are to be loaded: see Modules
+	Job     []byte   // the file job, for who has one
 }
 
 // maxFile bounds what is read of one file. All is unpacked into the guest's memory.
@@ -43,6 +44,9 @@ func Write(w io.Writer, o Options) error {
 		}
 		a.file(f.to, text)
 	}
+	if o.Job != nil {
+		a.file("job", o.Job)
+	}
 	a.end()
 	return a.err
 }
@@ -63,21 +67,24 @@ func read(name string) ([]byte, error) {
 	return text, err
 }
 
-// Name is that of the guest's program.
-const Name = "uml-overlay-init"
+// The guests' programs.
+const (
+	OverlayInit   = "uml-overlay-init"
+	ApplianceInit = "uml-appliance-init"
+)
 
-// FindInit is the file uml-overlay-init: beside the program that runs, as it is built, or
+// Find is the file of a guest's program: beside the program that runs, as it is built, or
 // where make install puts it, ../lib/uml.
-func FindInit() (string, error) {
+func Find(program string) (string, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return "", err
 	}
 	dir := filepath.Dir(self)
-	for _, name := range []string{filepath.Join(dir, Name), filepath.Join(dir, "../lib/uml", Name)} {
+	for _, name := range []string{filepath.Join(dir, program), filepath.Join(dir, "../lib/uml", program)} {
 		if _, err := os.Stat(name); !errors.Is(err, os.ErrNotExist) {
 			return name, err
 		}
 	}
-	return "", fault.Permanent("%s: there is no such file (make install puts it there)", filepath.Join(dir, "../lib/uml", Name))
+	return "", fault.Permanent("%s: there is no such file (make install puts it there)", filepath.Join(dir, "../lib/uml", program))
 }

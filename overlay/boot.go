@@ -11,6 +11,8 @@ import (
 	"os"
 	"time"
 
+	"uml/early"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -37,7 +39,7 @@ func say(format string, args ...any) {
 
 // boot returns only if it failed.
 func boot() error {
-	if err := surroundings(); err != nil {
+	if err := early.Surroundings(); err != nil {
 		return err
 	}
 	line, err := os.ReadFile("/proc/cmdline")
@@ -45,7 +47,7 @@ func boot() error {
 		return err
 	}
 	a := parse(string(line))
-	if err := loadModules(); err != nil {
+	if err := early.LoadModules(); err != nil {
 		return err
 	}
 	if err := join(a); err != nil {

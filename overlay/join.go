@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 
+	"uml/early"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -17,14 +19,14 @@ const (
 
 // join mounts both discs and the overlay of them at newRoot.
 func join(a arguments) error {
-	base, err := mountDevice(a.base, baseDir, unix.MS_RDONLY)
+	base, err := early.Mount(a.base, baseDir, unix.MS_RDONLY)
 	if errors.Is(err, unix.EROFS) {
 		err = fmt.Errorf("%w (it was not unmounted cleanly: on the host, e2fsck the file, or mount it once)", err)
 	}
 	if err != nil {
 		return fmt.Errorf("the base disc %w", err)
 	}
-	disc, err := mountDevice(a.disc, discDir, 0)
+	disc, err := early.Mount(a.disc, discDir, 0)
 	if err != nil {
 		return fmt.Errorf("the writable disc %w", err)
 	}

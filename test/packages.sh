@@ -37,6 +37,7 @@ want xfsprogs mkfs.xfs
 want btrfs-progs mkfs.btrfs
 want fdisk sfdisk
 want qemu-utils qemu-img
+want mmdebstrap mmdebstrap
 want zsh zsh
 want bash-completion /usr/share/bash-completion/bash_completion
 test -z "$missing" && exit 0

@@ -1,4 +1,7 @@
-package overlay
+// Package early is what a guest's first process does first, when it comes from an
+// initramfs: the command line and the devices, modules, the filesystem on a disc. It runs
+// in the guest; packages overlay and inside are the two that go on from there.
+package early
 
 import (
 	"errors"
@@ -10,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// surroundings are what the rest needs: the command line and the devices.
-func surroundings() error {
+// Surroundings are what the rest needs: the command line and the devices.
+func Surroundings() error {
 	for _, m := range []struct{ kind, at string }{{"proc", "/proc"}, {"devtmpfs", "/dev"}} {
 		if err := os.MkdirAll(m.at, 0o755); err != nil {
 			return err
@@ -23,9 +26,9 @@ func surroundings() error {
 	return nil
 }
 
-// loadModules loads what the archive has, in the order of the names. One that is
+// LoadModules loads what the archive has, in the order of the names. One that is
 // there already is none the worse.
-func loadModules() error {
+func LoadModules() error {
 	names, err := filepath.Glob("/modules/*.ko")
 	if err != nil {
 		return err
@@ -44,10 +47,10 @@ func loadModules() error {
 	return nil
 }
 
-// mountDevice tries each filesystem that the kernel has, as the kernel itself does
+// Mount mounts a disc: it tries each filesystem that the kernel has, as the kernel itself does
 // for root= (do_mounts.c, mount_block_root), silently: the others than the right one
 // would each have a line in the log.
-func mountDevice(device, at string, flags uintptr) (kind string, err error) {
+func Mount(device, at string, flags uintptr) (kind string, err error) {
 	st, err := os.Stat(device)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("%s: there is no such disc", device)

@@ -1,0 +1,91 @@
+package inside
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"uml/early"
+	"uml/fault"
+	"uml/fit"
+	"uml/job"
+)
+
+// root is where the filesystem is mounted.
+const root = "/root"
+
+// do does the job, and sees that it is on the disc.
+func do(j *job.Job) (facts *job.Facts, err error) {
+	flags := uintptr(unix.MS_NODEV | unix.MS_NOSUID)
+	if j.ReadOnly {
+		flags |= unix.MS_RDONLY
+	}
+	kind, err := early.Mount(j.Root, root, flags)
+	if err != nil {
+		return nil, fault.Permanent("its filesystem: %w", err)
+	}
+	defer func() { err = errors.Join(err, unmount(j.ReadOnly)) }()
+	if j.Grow {
+		if err := grow(j.Root, kind); err != nil {
+			return nil, fmt.Errorf("grow the filesystem: %w", err)
+		}
+	}
+	if j.Unpack != nil {
+		if err := within(func() error { return unpack(j.Unpack) }); err != nil {
+			return nil, err
+		}
+	}
+	if j.Upgrade != nil {
+		if err := within(func() error { return upgrade(j.Upgrade) }); err != nil {
+			return nil, err
+		}
+	}
+	if j.Fit != nil {
+		if err := within(func() error { return fit.Fit(j.Fit) }); err != nil {
+			return nil, err
+		}
+	}
+	if j.Look {
+		err = within(func() (err error) {
+			facts, err = look()
+			return err
+		})
+		if err == nil {
+			facts.Kind = kind
+		}
+	}
+	return facts, err
+}
+
+// within does something with the filesystem as /, so that no link of it leads elsewhere.
+func within(do func() error) (err error) {
+	out, err := os.Open("/")
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	if err := errors.Join(unix.Chroot(root), unix.Chdir("/")); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Chdir(), unix.Chroot(".")) }()
+	return do()
+}
+
+// unmount writes what is not written yet. An error of the disc is told by syncfs(2) only.
+func unmount(readOnly bool) error {
+	if readOnly {
+		return unix.Unmount(root, 0)
+	}
+	f, err := os.Open(root)
+	if err != nil {
+		return err
+	}
+	err = unix.Syncfs(int(f.Fd()))
+	f.Close()
+	if err := errors.Join(err, unix.Unmount(root, 0)); err != nil {
+		return fmt.Errorf("write the filesystem: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,4 @@
+package job
+
+// Upgrade brings the packages of the filesystem's distribution up to date.
+type Upgrade struct{}
