@@ -240,6 +240,7 @@ func (l *Lab) Cmd(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(),
 		"UML_MACHINES="+l.Machines, "UML_HOST_SETTINGS="+l.HostSettings, "UML_SERVICE="+l.Service,
+		"UML_TEMPLATES="+filepath.Join(l.Dir, "templates"), "UML_KERNELS="+filepath.Join(l.Dir, "kernels"),
 		"PATH="+l.Bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
