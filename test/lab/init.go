@@ -69,6 +69,12 @@ func mounts(dir string) error {
 			return err
 		}
 	}
+	if err := os.Mkdir(Templates, 0o755); err != nil {
+		return err
+	}
+	if err := (mount{filepath.Join(dir, "templates"), Templates, "", unix.MS_BIND, ""}).make(); err != nil {
+		return err
+	}
 	if err := devices(); err != nil {
 		return err
 	}

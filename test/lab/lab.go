@@ -45,6 +45,10 @@ type TB interface {
 // when it happens, and a slow machine is no fault.
 const Patience = 2 * time.Minute
 
+// Templates is where a lab has them. A guest's backing file has its path in the jail too,
+// and the jail's /tmp, below which a lab lies, is its own.
+const Templates = "/run/templates"
+
 // Addresses of the two hosts.
 const (
 	HostIP4  = "192.0.2.10"
@@ -108,7 +112,7 @@ func newLab(t TB) (*Lab, error) {
 // fill makes what the lab's directory holds from the start. Nothing waits, so
 // that a test takes no longer than its guest.
 func (l *Lab) fill() error {
-	for _, d := range []string{l.Machines, l.HostSettings, l.Service, filepath.Join(l.Dir, "etc")} {
+	for _, d := range []string{l.Machines, l.HostSettings, l.Service, filepath.Join(l.Dir, "etc"), filepath.Join(l.Dir, "templates")} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			return err
 		}
@@ -240,7 +244,7 @@ func (l *Lab) Cmd(ctx context.Context, dir string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(),
 		"UML_MACHINES="+l.Machines, "UML_HOST_SETTINGS="+l.HostSettings, "UML_SERVICE="+l.Service,
-		"UML_TEMPLATES="+filepath.Join(l.Dir, "templates"), "UML_KERNELS="+filepath.Join(l.Dir, "kernels"),
+		"UML_TEMPLATES="+Templates, "UML_KERNELS="+filepath.Join(l.Dir, "kernels"),
 		"PATH="+l.Bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
