@@ -20,8 +20,9 @@ const (
 )
 
 // arguments are the kernel's, made from the settings and nothing else, in an
-// order that never changes. tap is the descriptor of a TAP that is handed over.
-func arguments(m *settings.Machine, discs []settings.Disc, image *kernel.Image, tap int) ([]string, error) {
+// order that never changes. initrd says that one lies beside the kernel, tap is the
+// descriptor of a TAP that is handed over.
+func arguments(m *settings.Machine, discs []settings.Disc, image *kernel.Image, initrd bool, tap int) ([]string, error) {
 	args := []string{kernelName, "mem=" + m.Mem.String(), "umid=" + m.Name, "uml_dir=/uml/"}
 	for _, d := range discs {
 		args = append(args, discArgument(d))
@@ -36,10 +37,10 @@ func arguments(m *settings.Machine, discs []settings.Disc, image *kernel.Image, 
 		}
 		args = append(args, netArgument(m, transport, tap))
 	}
-	if m.Initrd != "" {
-		if !image.Initrd {
-			return nil, fault.Permanent("takes no initrd=, and settings/initrd is %s (a kernel with CONFIG_BLK_DEV_INITRD does)", m.Initrd)
-		}
+	if m.Initrd != "" && !image.Initrd {
+		return nil, fault.Permanent("takes no initrd=, and settings/initrd is %s (a kernel with CONFIG_BLK_DEV_INITRD does)", m.Initrd)
+	}
+	if m.Initrd != "" || initrd && image.Initrd {
 		args = append(args, "initrd=/"+initrdName)
 	}
 	if m.Root != "" {

@@ -28,32 +28,37 @@ func TestArguments(t *testing.T) {
 		change func(*settings.Machine)
 		discs  []settings.Disc
 		image  kernel.Image
+		initrd bool
 		want   string
 	}{
-		{"least", func(*settings.Machine) {}, raw, kernel.Image{},
+		{"least", func(*settings.Machine) {}, raw, kernel.Image{}, false,
 			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 root=/dev/ubda con=null con0=null,fd:1 con1=fd:110 ssl=null"},
 		{"routed, swap, args", func(m *settings.Machine) {
 			m.Net.Kind, m.Swap, m.Args = settings.Routed, 128<<20, []string{"quiet", "init=/bin/sh"}
-		}, raw, kernel.Image{Vector: true, NoReboot: true},
+		}, raw, kernel.Image{Vector: true, NoReboot: true}, false,
 			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 ubd15d=/swap vec0:transport=tap,ifname=tap_bara,gro=1,mac=fe:fd:c0:00:02:14 " +
 				"root=/dev/ubda con=null con0=null,fd:1 con1=fd:110 ssl=null noreboot quiet init=/bin/sh"},
-		{"a kernel of its own seccomp", func(m *settings.Machine) { m.Args = []string{"quiet"} }, raw, kernel.Image{Seccomp: true, NoReboot: true},
+		{"a kernel of its own seccomp", func(m *settings.Machine) { m.Args = []string{"quiet"} }, raw, kernel.Image{Seccomp: true, NoReboot: true}, false,
 			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 root=/dev/ubda con=null con0=null,fd:1 con1=fd:110 ssl=null noreboot seccomp=off quiet"},
-		{"and of its user's word", func(m *settings.Machine) { m.Args = []string{"seccomp=auto"} }, raw, kernel.Image{Seccomp: true},
+		{"and of its user's word", func(m *settings.Machine) { m.Args = []string{"seccomp=auto"} }, raw, kernel.Image{Seccomp: true}, false,
 			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 root=/dev/ubda con=null con0=null,fd:1 con1=fd:110 ssl=null seccomp=auto"},
 		{"handed over", func(m *settings.Machine) {
 			m.Net.Kind, m.Transport, m.Root = settings.Routed, settings.FD, ""
-		}, raw, *debian(t),
+		}, raw, *debian(t), false,
 			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 vec0:transport=fd,fd=100,vec=0,mac=fe:fd:c0:00:02:14 con=null con0=null,fd:1 con1=fd:110 ssl=null"},
 		{"discs", func(m *settings.Machine) { m.Root = "" }, []settings.Disc{
 			{N: 0, File: "cow", Backing: "/srv/bookworm"}, {N: 3, File: "data/x", ReadOnly: true, Sync: true, NoTrim: true},
-		}, kernel.Image{},
+		}, kernel.Image{}, false,
 			"linux mem=64M umid=bara uml_dir=/uml/ ubd0=/cow,/srv/bookworm ubd3rstd=/data/x con=null con0=null,fd:1 con1=fd:110 ssl=null"},
+		{"beside the kernel", func(*settings.Machine) {}, append(raw, settings.Disc{N: modulesDevice, File: modulesName, ReadOnly: true}), kernel.Image{Initrd: true}, true,
+			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 ubd14rd=/modules.img initrd=/initrd root=/dev/ubda con=null con0=null,fd:1 con1=fd:110 ssl=null"},
+		{"beside one that takes none", func(*settings.Machine) {}, raw, kernel.Image{}, true,
+			"linux mem=64M umid=bara uml_dir=/uml/ ubd0d=/ubd0 root=/dev/ubda con=null con0=null,fd:1 con1=fd:110 ssl=null"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := bara()
 			c.change(m)
-			got, err := arguments(m, c.discs, &c.image, 100)
+			got, err := arguments(m, c.discs, &c.image, c.initrd, 100)
 			if err != nil || strings.Join(got, " ") != c.want {
 				t.Errorf("got %q, %v\nwant %q", strings.Join(got, " "), err, c.want)
 			}
@@ -81,7 +86,7 @@ func TestArgumentsTooLong(t *testing.T) {
 	for range 100 {
 		m.Args = append(m.Args, strings.Repeat("x", 40))
 	}
-	if _, err := arguments(m, nil, &kernel.Image{}, 100); err == nil || !strings.Contains(err.Error(), "it takes 4095") {
+	if _, err := arguments(m, nil, &kernel.Image{}, false, 100); err == nil || !strings.Contains(err.Error(), "it takes 4095") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -32,7 +32,8 @@ func (s *start) discs(in *handle.Dir) ([]settings.Disc, error) {
 			have = append(have, d)
 		}
 	}
-	// With an initrd the root is what that makes it.
+	// With an initrd of its own the root is what that makes it. One beside the kernel is for
+	// many machines, and has root= as it is.
 	if len(errs) == 0 && s.m.Initrd == "" && !rootThere(s.m.Root, have) {
 		errs = append(errs, fault.Permanent("%s: there is no such file, and settings/root is %s", in.Join("ubd"+rootNumber(s.m.Root)), s.m.Root))
 	}

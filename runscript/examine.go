@@ -187,8 +187,11 @@ func (s *start) seeKernel(in *handle.Dir) {
 	var image *kernel.Image
 	var discs []settings.Disc
 	runs := s.seen.stage("kernel", "", func() (err error) { image, err = s.kernel(in); return err })
-	if s.m.Initrd != "" {
-		runs = s.seen.stage("initrd", "", func() error { return s.initrd(in) }) && runs
+	if s.m.Initrd != "" || s.beside.initrd != nil {
+		runs = s.seen.stage("initrd", "", func() error { return s.initrd(in, image) }) && runs
+	}
+	if s.beside.modules != nil {
+		runs = s.seen.stage("modules", "", s.modules) && runs
 	}
 	there := s.seen.stage("disc", "none", func() (err error) { discs, err = s.discs(in); return err })
 	if there {
@@ -198,7 +201,7 @@ func (s *start) seeKernel(in *handle.Dir) {
 		return
 	}
 	s.seen.stage("arguments", "", func() error {
-		args, err := arguments(s.m, discs, image, s.tapNumber())
+		args, err := arguments(s.m, s.with(discs), image, s.beside.initrd != nil, s.tapNumber())
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.m.Kernel, err)
 		}

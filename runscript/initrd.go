@@ -2,6 +2,7 @@ package runscript
 
 import (
 	"errors"
+	"fmt"
 	"path"
 
 	"golang.org/x/sys/unix"
@@ -9,18 +10,29 @@ import (
 	"uml/fault"
 	"uml/handle"
 	"uml/jail"
+	"uml/kernel"
 )
 
-// initrd judges the file that the kernel unpacks into its first root, and brings it in.
-func (s *start) initrd(in *handle.Dir) error {
-	if s.m.Initrd == "" {
+// initrd judges the file that the kernel unpacks into its first root, and brings it in: the
+// one that is set, else what lies beside the kernel.
+func (s *start) initrd(in *handle.Dir, image *kernel.Image) error {
+	f := s.beside.initrd
+	switch {
+	case s.m.Initrd != "":
+		var err error
+		if f, err = s.openFile(in, s.m.Initrd); err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := s.judgeSetInitrd(f); err != nil {
+			return err
+		}
+	case f == nil || image == nil:
+		return nil
+	case !image.Initrd:
+		s.Say(fmt.Sprintf("warning: %s: is not used, since the kernel beside it takes no initrd=", f.Path))
 		return nil
 	}
-	f, err := s.openFile(in, s.m.Initrd)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
 	if err := s.judgeInitrd(f); err != nil {
 		return err
 	}
@@ -28,25 +40,33 @@ func (s *start) initrd(in *handle.Dir) error {
 	return s.room.Bring(f, initrdName, jail.ReadOnly)
 }
 
-// judgeInitrd: the kernel goes on without one that it cannot read (arch/um/kernel/initrd.c),
-// to whatever root= is, and panics when its memory cannot hold the file and what it unpacks.
-func (s *start) judgeInitrd(f *handle.File) error {
+func (s *start) judgeSetInitrd(f *handle.File) error {
 	if err := f.Regular(); err != nil {
 		return err
 	}
 	if path.IsAbs(s.m.Initrd) {
-		if err := f.RootsAlone(); err != nil {
-			return err
-		}
-	} else if !s.mayOwn(f.Stat.Uid) {
+		return f.RootsAlone()
+	}
+	if !s.mayOwn(f.Stat.Uid) {
 		return fault.Permanent("%s: belongs to user %d, neither %s nor root (try: chown %s %s)", f.Path, f.Stat.Uid, s.m.User.Name, s.m.User.Name, f.Path)
 	}
+	return nil
+}
+
+// judgeInitrd: the kernel goes on without one that it cannot read (arch/um/kernel/initrd.c),
+// to whatever root= is, and panics when its memory cannot hold the file and what it unpacks.
+func (s *start) judgeInitrd(f *handle.File) error {
 	switch most := s.m.Mem / 2; {
 	case f.Stat.Size == 0:
 		return fault.Permanent("%s: is empty, no initrd", f.Path)
 	case f.Stat.Size > int64(most):
 		return fault.Permanent("%s: is %d bytes: of %v of RAM (settings/mem) it may take half", f.Path, f.Stat.Size, s.m.Mem)
 	}
+	return s.readable(f)
+}
+
+// readable: by the user.
+func (s *start) readable(f *handle.File) error {
 	err := handle.As(s.m.User.UID, s.m.User.GID, func() error {
 		r, err := f.Reopen(unix.O_RDONLY)
 		if err == nil {

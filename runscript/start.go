@@ -55,6 +55,7 @@ type start struct {
 	madeUml  bool            // and was
 	keep     []*os.File      // locks, which the kernel inherits
 	read     *os.File        // the kernel image
+	beside   beside          // what lies where that does
 	tap      *os.File        // the TAP that the kernel inherits, if it does
 	args     []string        // of the kernel
 	pairs    []*cow.Pair     // COW discs to be mended
@@ -90,6 +91,7 @@ func (s *start) close() {
 	if s.read != nil {
 		s.read.Close()
 	}
+	s.beside.close()
 	if s.tap != nil {
 		s.tap.Close()
 	}

@@ -51,7 +51,7 @@ func (s *start) structure() error {
 	}
 	defer in.Close()
 	image, kernelErr := s.kernel(in)
-	initrdErr := s.initrd(in)
+	initrdErr := errors.Join(s.initrd(in, image), s.modules())
 	discs, discErr := s.discs(in)
 	old, swapErr := s.findSwap(in)
 	if old != nil {
@@ -60,7 +60,7 @@ func (s *start) structure() error {
 	if err := errors.Join(s.lockMemory(), kernelErr, initrdErr, discErr, s.umlDir(in), swapErr); err != nil {
 		return err
 	}
-	if s.args, err = arguments(s.m, discs, image, s.tapNumber()); err != nil {
+	if s.args, err = arguments(s.m, s.with(discs), image, s.beside.initrd != nil, s.tapNumber()); err != nil {
 		return fmt.Errorf("%s: %w", s.m.Kernel, err)
 	}
 	if err := s.swap(in, old); err != nil {
@@ -121,14 +121,15 @@ func (s *start) openJail() (*handle.Dir, error) {
 
 func (s *start) mayOwn(uid uint32) bool { return uid == 0 || int(uid) == s.m.User.UID }
 
-// kernel judges the image and brings it in, with the libraries that it names.
+// kernel judges the image and brings it in, with the libraries that it names. Where it
+// lies is looked what lies beside it.
 func (s *start) kernel(in *handle.Dir) (*kernel.Image, error) {
 	f, err := s.openFile(in, s.m.Kernel)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if err := s.executable(f); err != nil {
+	if err := errors.Join(s.executable(f), s.lookBeside(f)); err != nil {
 		return nil, err
 	}
 	if s.read, err = f.Reopen(unix.O_RDONLY); err != nil {

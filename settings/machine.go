@@ -44,7 +44,8 @@ type Machine struct {
 	Root      string // "": no root= argument
 	Channels  []Channel
 	Kernel    string // below the jail, or an absolute path on the host
-	Initrd    string // likewise; "": none
+	Initrd    string // likewise; "": the one beside the kernel, if there is one
+	NoInitrd  bool   // not that either
 	Args      []string
 	Seccomp   Seccomp
 	NoFile    int // RLIMIT_NOFILE

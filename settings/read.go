@@ -141,7 +141,7 @@ func (m *Machine) setNone(name string) error {
 	case name == "root":
 		m.Root = ""
 	case name == "initrd":
-		m.Initrd = ""
+		m.NoInitrd = true
 	case stem == "ubd":
 		m.Discs = slices.DeleteFunc(m.Discs, func(d Disc) bool { return d.N == n })
 	case stem == "con" || stem == "ssl":
