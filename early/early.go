@@ -61,16 +61,28 @@ func Mount(device, at string, flags uintptr) (kind string, err error) {
 	if st.Mode().Type() != os.ModeDevice {
 		return "", fmt.Errorf("%s: is no disc", device)
 	}
-	list, err := os.ReadFile("/proc/filesystems")
+	kinds, err := Kinds()
 	if err != nil {
 		return "", err
 	}
+	return MountAs(device, at, kinds, flags, "")
+}
+
+// Kinds are the filesystems that the kernel has for discs, without those whose modules
+// are not loaded.
+func Kinds() ([]string, error) {
+	list, err := os.ReadFile("/proc/filesystems")
+	return onBlocks(string(list)), err
+}
+
+// MountAs tries these filesystems, with their options.
+func MountAs(device, at string, kinds []string, flags uintptr, options string) (kind string, err error) {
 	if err := os.MkdirAll(at, 0o755); err != nil {
 		return "", err
 	}
 	var first error // that says more than that it is another's
-	for _, kind := range onBlocks(string(list)) {
-		err := unix.Mount(device, at, kind, flags|unix.MS_SILENT, "")
+	for _, kind := range kinds {
+		err := unix.Mount(device, at, kind, flags|unix.MS_SILENT, options)
 		if err == nil {
 			return kind, nil
 		}

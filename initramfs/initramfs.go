@@ -1,7 +1,7 @@
 // Package initramfs writes what a guest's kernel unpacks into its first root before
 // any disc is mounted: a program and the modules that a kernel needs for it. That is
 // uml-overlay-init, which joins a base disc that many guests share with a small one of
-// the guest's own (package overlay), or uml-appliance-init, which does a job on a disc
+// the guest's own, or mounts one as the kernel would (package overlay), or uml-appliance-init, which does a job on a disc
 // (package inside). It changes nothing but what it writes.
 //
 // The same files make the same archive, byte for byte.
@@ -22,6 +22,7 @@ type Options struct {
 	Init    string   // the file of the guest's first program: see Find
 	Modules []string // files of modules, in the order in which they are to be loaded: see Modules
 	Job     []byte   // the file job, for who has one
+	Plain   bool     // the root is no overlay, but what root= says
 }
 
 // maxFile bounds what is read of one file. All is unpacked into the guest's memory.
@@ -46,6 +47,9 @@ func Write(w io.Writer, o Options) error {
 	}
 	if o.Job != nil {
 		a.file("job", o.Job)
+	}
+	if o.Plain {
+		a.file("plain", nil)
 	}
 	a.end()
 	return a.err

@@ -19,7 +19,7 @@ func become(init string) error {
 		return fmt.Errorf("umount /proc: %w", err)
 	}
 	// The memory of the initramfs is that of its files.
-	if err := errors.Join(os.RemoveAll("/modules"), os.Remove("/init")); err != nil {
+	if err := errors.Join(os.RemoveAll("/modules"), os.RemoveAll(plainMark), os.Remove("/init")); err != nil {
 		return err
 	}
 	if err := unix.Chdir(newRoot); err != nil {
@@ -27,7 +27,7 @@ func become(init string) error {
 	}
 	// The first root cannot be pivoted away (pivot_root(2)): the new one covers it.
 	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
-		return fmt.Errorf("move the overlay to /: %w", err)
+		return fmt.Errorf("move the root to /: %w", err)
 	}
 	if err := errors.Join(unix.Chroot("."), unix.Chdir("/")); err != nil {
 		return fmt.Errorf("go to the new root: %w", err)

@@ -4,6 +4,9 @@
 //
 // The kernel's argument overlay=BASE,DISC names the two (/dev/ubda,/dev/ubdb), init= the
 // program that it becomes. All others reach that program as they would without it.
+//
+// An archive with a file plain is for guests without an overlay whose kernel has as
+// modules what their roots have not, IPv6 for one: their root is what root= says.
 package overlay
 
 import (
@@ -23,7 +26,7 @@ const patience = 15 * time.Second
 // the guest.
 func Boot() {
 	if os.Getpid() != 1 {
-		fmt.Fprintln(os.Stderr, "uml-overlay-init: is the first process of a guest (see uml-disk(8), create --overlay)")
+		fmt.Fprintln(os.Stderr, "uml-overlay-init: is the first process of a guest (see uml-disk(8), create --overlay, and uml-kernel(8))")
 		os.Exit(100)
 	}
 	say("fatal: %v", boot())
@@ -47,10 +50,14 @@ func boot() error {
 		return err
 	}
 	a := parse(string(line))
+	root := join
+	if _, err := os.Stat(plainMark); err == nil {
+		root = plain
+	}
 	if err := early.LoadModules(); err != nil {
 		return err
 	}
-	if err := join(a); err != nil {
+	if err := root(a); err != nil {
 		return err
 	}
 	return become(a.init)
