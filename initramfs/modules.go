@@ -35,6 +35,9 @@ func Modules(dir, name string) ([]string, error) {
 	return files, nil
 }
 
+// ErrNone is of a module that is none of a kernel's.
+var ErrNone = errors.New("has no module")
+
 // needed takes modules.dep: on each line a module's file, a colon, and the files of
 // all that it needs, what is to be loaded first standing last.
 func needed(list, name string) ([]string, error) {
@@ -56,7 +59,7 @@ func needed(list, name string) ([]string, error) {
 		}
 		return files, nil
 	}
-	return nil, fault.Permanent("has no module %s", name)
+	return nil, fault.Permanent("%w %s", ErrNone, name)
 }
 
 // module: depmod and the kernel take - and _ for the same.

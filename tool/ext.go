@@ -23,6 +23,27 @@ func (r Runner) Make(ctx context.Context, f *os.File) error {
 	return err
 }
 
+// MakeOf makes one that has what is in a directory, without a journal and without room for
+// more; inodes is how many files and directories that are, id a UUID for it. Owners, modes and times
+// are those of the directory's files. ErrRoom says that the file is too small.
+func (r Runner) MakeOf(ctx context.Context, f, dir *os.File, inodes int, id string) error {
+	code, said, err := r.run(ctx, []*os.File{f, dir}, "mkfs.ext4", "-q", "-F", "-b", strconv.Itoa(Block), "-O", "^has_journal,^resize_inode,^dir_index",
+		"-m", "0", "-N", strconv.Itoa(inodes+spareInodes), "-U", id, "-E", "lazy_itable_init=0,hash_seed="+id, "-d", given(1)+"/.", given(0))
+	if err == nil && code != 0 && strings.Contains(said, "Could not allocate block") {
+		return ErrRoom
+	}
+	if err == nil && code != 0 {
+		err = fault.Permanent("mkfs.ext4: %s", said)
+	}
+	return err
+}
+
+// ErrRoom is of a filesystem that is too small for what it is to have.
+var ErrRoom = fault.Permanent("mkfs.ext4: there is no room for all")
+
+// spareInodes are those that ext4 keeps for itself, and lost+found's.
+const spareInodes = 12
+
 // What e2fsck's exit code is made of (e2fsck(8)).
 const (
 	mended   = 1 | 2

@@ -1,5 +1,6 @@
 // Package tool runs the real programs for filesystems and disc images, on a file that is
-// open: they are given a descriptor, so that no name which another may change is looked up.
+// open: they are given a descriptor, so that no name which another may change is looked up;
+// and the one that fetches a package.
 //
 // A disc is its guest's, and these programs read all of it: they run as the file's owner,
 // with no way to more rights, no environment and nothing to read. What they find is the
@@ -8,6 +9,7 @@ package tool
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,10 +26,13 @@ import (
 )
 
 // A Runner is who the programs run as: 0 is root.
-type Runner struct{ UID, GID int }
+type Runner struct {
+	UID, GID int
+	Dir      string // in which they run; "": /
+}
 
 // packages are Debian's, for who lacks a program.
-var packages = map[string]string{"mkfs.ext4": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "qemu-img": "qemu-utils"}
+var packages = map[string]string{"mkfs.ext4": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs", "qemu-img": "qemu-utils", "apt-get": "apt"}
 
 // first is the descriptor of the first file that a program is given.
 const first = 3
@@ -47,7 +52,7 @@ func (r Runner) run(ctx context.Context, files []*os.File, name string, args ...
 	}
 	cmd := exec.CommandContext(ctx, program, args...)
 	var out tail
-	cmd.Env, cmd.Dir, cmd.ExtraFiles, cmd.Stdout, cmd.Stderr = []string{path, "LC_ALL=C"}, "/", files, &out, &out
+	cmd.Env, cmd.Dir, cmd.ExtraFiles, cmd.Stdout, cmd.Stderr = []string{path, "LC_ALL=C"}, cmp.Or(r.Dir, "/"), files, &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL}
 	if r.UID != 0 {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(r.UID), Gid: uint32(r.GID)}
