@@ -144,6 +144,12 @@ func (s *Store) Kernel(name string) (*Manifest, error) {
 	return m, nil
 }
 
+// Image is the file of one that is there.
+func (s *Store) Image(name string) (string, error) {
+	_, err := s.Kernel(name)
+	return s.image(name), err
+}
+
 func (s *Store) absent(name string) error {
 	names, err := s.Names()
 	if err != nil {

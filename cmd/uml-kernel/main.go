@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"time"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -13,6 +14,7 @@ import (
 	"uml/cmdline"
 	"uml/fault"
 	"uml/kernels"
+	"uml/trial"
 )
 
 func main() { os.Exit(run(os.Args)) }
@@ -38,6 +40,9 @@ func run(args []string) int {
 			{Name: "default", ArgsUsage: "NAME", Usage: "make a kernel that of new machines", Action: words(1, 1, true, func(_ *cli.Context, s *kernels.Store, w []string) error {
 				return s.SetDefault(w[0])
 			})},
+			{Name: "try", ArgsUsage: "NAME MACHINE", Usage: "boot a throw-away copy of a machine's discs with it, and say whether the guest comes up", Action: try, Flags: []cli.Flag{
+				&cli.DurationFlag{Name: "timeout", Value: 2 * time.Minute, Usage: "it must within `TIME`"},
+			}},
 			{Name: "roll", ArgsUsage: "NAME [MACHINE...]", Usage: "have machines run it from their next start on: those named, or all with a kernel of the store", Action: roll, Flags: []cli.Flag{
 				&cli.BoolFlag{Name: "dry-run", DisableDefaultText: true, Usage: "say what would be changed"},
 			}},
@@ -84,6 +89,28 @@ func add(c *cli.Context) error {
 		m, err := s.Add(c.Context, w[0], c.String("modules"), w[1], cmdline.Say("uml-kernel"))
 		if err == nil {
 			fmt.Printf("%s: %s, %s, %d modules, from %s\n", m.Name, m.Release, m.Link(), m.Modules, fault.Line(m.Source))
+		}
+		return err
+	})(c)
+}
+
+func try(c *cli.Context) error {
+	return words(2, 2, false, func(c *cli.Context, s *kernels.Store, w []string) error {
+		image, err := s.Image(w[0])
+		if err != nil {
+			return err
+		}
+		dir, err := cmdline.Locate(c, w[1])
+		if err != nil {
+			return err
+		}
+		say := func(line string) { fmt.Println(fault.Line(line)) }
+		err = trial.Run(c.Context, trial.Options{
+			Machine: dir, Kernel: image, Timeout: c.Duration("timeout"), Say: say,
+			Log: func(line string) { say("| " + line) },
+		})
+		if err == nil {
+			say(fmt.Sprintf("%s comes up with %s", w[1], w[0]))
 		}
 		return err
 	})(c)
