@@ -2,14 +2,17 @@
 # flags are what the program's own --help says, machines what is in the machines root.
 
 _uml() {
-	local program=$1 cur=$2 prev=$3 machines=${UML_MACHINES:-/machines} command='' name='' words='' i
+	local program=$1 cur=$2 prev=$3 machines=${UML_MACHINES:-/machines} kernels=${UML_KERNELS:-/var/lib/uml/kernels} command='' name='' words='' i
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		--machines)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((++i < COMP_CWORD)) && machines=${COMP_WORDS[i]} ;;
-		--service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger)
+		--kernels)
+			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
+			((++i < COMP_CWORD)) && kernels=${COMP_WORDS[i]} ;;
+		--modules | --service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++)) ;;
 		-* | =) ;;
@@ -20,7 +23,7 @@ _uml() {
 	[[ $cur == = ]] && cur=
 	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD - 2]}
 	case $prev in
-	--machines | --service | --host-settings | --dir)
+	--machines | --kernels | --modules | --service | --host-settings | --dir)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
@@ -39,7 +42,14 @@ _uml() {
 		words=$commands
 	elif [[ ${program##*/} == uml-disk && $command == cow && ! $name ]]; then
 		words=$("$program" cow --help 2>/dev/null | sed -n '/^COMMANDS:/,/^$/s/^   \([a-z-]*\).*/\1/p')
-	elif [[ ${program##*/} == uml-disk && $command != list ]]; then
+	elif [[ ${program##*/} == uml-kernel && $command == @(default|try|roll|remove) && ! $name ]]; then
+		for i in "$kernels"/*/manifest.json; do
+			i=${i%/*} i=${i##*/}
+			[[ $i == *[!A-Za-z0-9._-]* || $i == default ]] || words+=" $i"
+		done
+	elif [[ ${program##*/} == uml-kernel && $command == @(list|default|remove) ]]; then
+		return
+	elif [[ ${program##*/} == uml-disk && $command != list || ${program##*/} == uml-kernel && $command == add ]]; then
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
@@ -59,4 +69,4 @@ _uml() {
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
-complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk
+complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk uml-kernel

@@ -27,11 +27,13 @@ func TestCompletion(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const inBoth = 4
+	l.Must("sh", "-ec", "mkdir -p $0/debian $0/self; echo >$0/debian/manifest.json; echo >$0/self/manifest.json; ln -s self $0/default", filepath.Join(l.Dir, "kernels"))
+	const inBoth = 5
 	for i, c := range []struct{ line, want string }{
 		{"uml-ctl lis", "list"},
 		{"uml-ctl attach web1 n", "net"},
 		{"uml-ctl --machines " + other + " list web", "web9"},
+		{"uml-kernel roll ", "debian self"},
 		{"uml-net show web", "web1 web2"}, // no further in zsh, which takes a second each
 		{"uml-ctl list mail web", "web1 web2"},
 		{"uml-ctl --timeout 5s proc ", "mail web1 web2"},
@@ -41,6 +43,9 @@ func TestCompletion(t *testing.T) {
 		{"uml-net sho", "show"},
 		{"uml-disk cow mer", "merge"},
 		{"uml-disk list ma", "mail"},
+		{"uml-kernel try debian ma", "mail"},
+		{"uml-kernel remove debian ", ""},
+		{"uml-kernel add " + l.Dir + "/oth", other},
 		{"uml-disk cow merge " + l.Dir + "/oth", other},
 		{"uml-ctl list none", ""},
 		{"uml-ctl log web", "web1 web2"},
