@@ -84,7 +84,7 @@ func machines(uses []Use) string {
 		case !u.Set:
 			text += " (until its restart)"
 		case u.Running == 0:
-			text += " (not running it)"
+			text += " (from its next start on)"
 		}
 		all = append(all, text)
 	}

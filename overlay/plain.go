@@ -16,7 +16,6 @@ const (
 	plainMark   = "/plain"
 	modulesDisc = "/dev/ubdo" // ubd14, which a start gives to a guest whose kernel has one beside it
 	modulesDir  = "/ubdo"
-	rootNode    = "/dev/.root"
 )
 
 // plain mounts the root as the kernel itself does, and the disc with the kernel's modules
@@ -54,7 +53,8 @@ func mountRoot(a arguments) error {
 	return err
 }
 
-// rootDevice is a device's file: /dev/NAME, NAME, or one that is made for MAJOR:MINOR.
+// rootDevice is a device's file, of /dev/NAME, NAME or MAJOR:MINOR, which is what the
+// kernel says if it is told nothing (98:0; arch/um/kernel/um_arch.c).
 func rootDevice(root string) (string, error) {
 	if major, minor, ok := strings.Cut(root, ":"); ok {
 		a, err1 := strconv.ParseUint(major, 10, 12)
@@ -62,14 +62,29 @@ func rootDevice(root string) (string, error) {
 		if err := errors.Join(err1, err2); err != nil {
 			return "", errNoDevice
 		}
-		err := unix.Mknod(rootNode, unix.S_IFBLK|0o600, int(unix.Mkdev(uint32(a), uint32(b))))
-		return rootNode, err
+		return named(unix.Mkdev(uint32(a), uint32(b)))
 	}
 	device := "/dev/" + strings.TrimPrefix(root, "/dev/")
 	if st, err := os.Stat(device); err != nil || st.Mode().Type() != os.ModeDevice {
 		return "", errNoDevice
 	}
 	return device, nil
+}
+
+// named is the disc's file in /dev that has this number.
+func named(number uint64) (string, error) {
+	entries, err := os.ReadDir("/dev")
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		var st unix.Stat_t
+		name := "/dev/" + e.Name()
+		if unix.Stat(name, &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFBLK && st.Rdev == number {
+			return name, nil
+		}
+	}
+	return "", errNoDevice
 }
 
 var errNoDevice = errors.New("is no disc of this guest, by a name that the initrd knows (try root=/dev/ubda; or leave the initrd out, by an empty settings/initrd)")

@@ -30,7 +30,7 @@ func TestKernel(t *testing.T) {
 	conf := filepath.Join(l.Dir, "radvd.conf")
 	l.SetHost("radvd-conf", conf)
 	m := l.Machine("guest", lab.Settings{"ip4": address, "ip6": "2001:db8:1::/64"})
-	with := l.Machine("with", lab.Settings{"ip4": "192.0.2.21", "args": "rw\nrootflags=commit=77\nrootfstype=ext3,ext4"})
+	with := l.Machine("with", lab.Settings{"ip4": "192.0.2.21", "root": "", "args": "rw\nrootflags=commit=77\nrootfstype=ext3,ext4"})
 	image := store(l, m, with)
 	l.Must("sh", "-ec", `cd $0; for c in 'rmdir lib' 'mkdir usr' 'mkdir usr/lib' 'mkdir usr/lib/modules' 'symlink lib /usr/lib'; do debugfs -w -R "$c" ubd0 2>/dev/null; done`, with.Jail)
 	l.Must("uml-net", "radvd")

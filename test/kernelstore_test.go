@@ -74,7 +74,7 @@ func TestKernelKilled(t *testing.T) {
 	in := filepath.Join(l.Dir, "kernels")
 	there := 0
 	for i := range 12 {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i*i)*12*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i*i)*20*time.Millisecond)
 		l.Cmd(ctx, "/", "uml-kernel", "add", "user-mode-linux", fmt.Sprintf("k%d", i)).Run()
 		cancel()
 		// Whole: all four files, and what the manifest says of the image.
