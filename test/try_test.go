@@ -56,7 +56,7 @@ func TestTryRefused(t *testing.T) {
 		exec sleep 1000' >hang; chmod 755 hang; debugfs -w -R 'write hang sbin/hang' $0/ubd0 2>/dev/null`, hangs.Jail)
 	before := l.Must("sh", "-c", "cd $0; md5sum */jail/ubd*; ls -A . */", l.Machines)
 	for _, c := range []struct{ machine, log, want string }{
-		{"panics", "Attempted to kill init", "did not come up with " + filepath.Join(l.Dir, "kernels/debian/linux") + ": the guest ended (signal: aborted); no answer from " + address + ", no log-in prompt"},
+		{"panics", "Attempted to kill init", "did not come up with " + filepath.Join(l.Dir, "kernels/debian/linux") + ": the guest ended (exit status 134); no answer from " + address + ", no log-in prompt"},
 		{"empty", "uml-overlay-init: fatal: execute /sbin/init: no such file or directory", "did not come up"},
 		{"hangs", "Run /init as init process", "not within 5s; no log-in prompt"},
 	} {
@@ -75,4 +75,25 @@ func TestTryRefused(t *testing.T) {
 	}
 	empty.Unset("mem")
 	same(t, before, l.Must("sh", "-c", "cd $0; md5sum */jail/ubd*; ls -A . */", l.Machines))
+}
+
+// However a trial ends, its guest ends with it, and the machine can start; the next one
+// removes what one that was killed has left.
+func TestTryKilled(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := l.Machine("guest", lab.Settings{"ip4": address})
+	store(l, m)
+	for _, signal := range []string{"KILL", "TERM"} {
+		for _, after := range []string{"0.1", "0.3", "0.6", "1", "1.4"} {
+			l.Run("sh", "-c", "uml-kernel try debian guest & sleep $1; kill -$0 $!; wait", signal, after)
+			l.Wait("its end", func() bool { return l.Run("pgrep", "-u", "guest").Code != 0 })
+			l.Wait("the end of what started it", func() bool { return l.Run("pgrep", "-f", "uml-kernel-trial").Code != 0 })
+			if left := l.Must("sh", "-c", "ls -A $0 | grep -v '^guest$' | wc -l", l.Machines); signal == "TERM" && left != "0\n" {
+				t.Errorf("TERM after %s left %s", after, left)
+			}
+		}
+	}
+	m.Activate()
+	m.WaitUp(0)
 }

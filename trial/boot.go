@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,7 +19,8 @@ import (
 type guest struct {
 	*trial
 	log     *log
-	process *os.Process
+	process *os.Process // that started it
+	pid     int         // its own
 	pingers []*pinger
 	input   *os.File // of its terminal, on which nobody says anything
 	since   time.Time
@@ -47,40 +46,13 @@ func (g *guest) start() error {
 		}
 		g.pingers = append(g.pingers, p)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return err
-	}
-	silent, input, err := os.Pipe()
-	if err != nil {
-		return err
-	}
-	defer silent.Close()
-	g.input = input
-	cmd := exec.Command(filepath.Join(filepath.Dir(self), "uml-run"), "--host-settings", filepath.Join(g.outer, hostName))
-	cmd.Dir, cmd.Env = g.at, []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = silent, g.log.way(), g.log.way()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is ours to pass on
-	cmd.WaitDelay = time.Second
-	g.since = time.Now()
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start %s: %w", cmd.Path, err)
-	}
-	g.process = cmd.Process
-	go func() { g.ended <- cmd.Wait() }()
-	return nil
+	return g.launch()
 }
 
-// end ends the guest: TERM leaves nothing of a kernel (its children end with it), and what
-// does not obey is killed with all of its group.
+// end ends the guest, and waits for it.
 func (g *guest) end() {
 	g.process.Signal(unix.SIGTERM)
-	select {
-	case err := <-g.ended:
-		g.ended <- err
-	case <-time.After(5 * time.Second):
-	}
-	unix.Kill(-g.process.Pid, unix.SIGKILL)
+	<-g.ended
 }
 
 func (g *guest) close() {
@@ -186,7 +158,7 @@ func (g *guest) address(context.Context) string {
 
 // mconsole: until uml-run has become the kernel there is none.
 func (g *guest) mconsole(ctx context.Context) string {
-	c, err := mconsole.Dial(g.process.Pid, g.uid, g.m.Name)
+	c, err := mconsole.Dial(g.pid, g.uid, g.m.Name)
 	if err != nil {
 		return ""
 	}

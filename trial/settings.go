@@ -16,7 +16,6 @@ import (
 const (
 	hostName    = "host"    // in the trial's directory: the host's settings
 	accountName = "uml-try" // while the machine's own account is taken
-	console     = "con1"
 )
 
 // settings are the machine's own, but for the kernel, the account, the discs, and what is
@@ -48,7 +47,7 @@ func (t *trial) settings() (map[string]string, error) {
 		}
 	}
 	// No descriptor can be two channels' (EALREADY at the second's open).
-	all["con0"], all[console] = "null,fd:1", "fd:0,fd:2"
+	all["con0"], all["con1"] = "null,fd:1", "fd:0,fd:2"
 	all["kernel"], all["user"] = t.Kernel, t.m.User.Name
 	if t.up {
 		all["user"] = accountName
