@@ -109,9 +109,9 @@ func TestUnpack(t *testing.T) {
 		t.Errorf("got %s", out)
 	}
 	for script, want := range map[string]string{
-		"cp /bin/true usr/bin/t":                                  "is a program, but not a user-mode Linux kernel",
-		"cp /bin/true usr/bin/t; cp /bin/false usr/bin/f":         "has no user-mode Linux kernel in it",
-		"echo x >usr/bin/t; chmod 755 usr/bin/t":                  "has no user-mode Linux kernel in it",
+		"cp /bin/true usr/bin/t":                                                     "is a program, but not a user-mode Linux kernel",
+		"cp /bin/true usr/bin/t; cp /bin/false usr/bin/f":                            "has no user-mode Linux kernel in it",
+		"echo x >usr/bin/t; chmod 755 usr/bin/t":                                     "has no user-mode Linux kernel in it",
 		"cp /usr/bin/linux.uml usr/bin/a; ln -s a usr/bin/c; cp usr/bin/a usr/bin/b": "has more than one kernel",
 	} {
 		if _, err := unpack(build(t, script), t.TempDir()); err == nil || !strings.Contains(err.Error(), want) {
