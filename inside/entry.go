@@ -3,6 +3,7 @@ package inside
 import (
 	"archive/tar"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -38,13 +39,16 @@ func (p *unpacker) entry(h *tar.Header, content io.Reader) error {
 	if h.Typeflag == tar.TypeLink {
 		return p.link(h)
 	}
-	if err := p.clear(name); err != nil {
+	if h.Typeflag == tar.TypeReg || h.Typeflag == tar.TypeGNUSparse || h.Typeflag == tar.TypeCont {
+		if err := p.file(h, name, content); err != nil {
+			return err
+		}
+		return errors.Join(p.extended(h, name), p.times(h))
+	}
+	if err := p.placed(name, func() error { return special(h, name) }); err != nil {
 		return err
 	}
-	if err := p.make(h, name, content); err != nil {
-		return err
-	}
-	return p.attributes(h, name)
+	return errors.Join(p.attributes(h, name), p.extended(h, name), p.times(h))
 }
 
 // name is where an entry goes: an absolute one below the root too, as tar does it.
@@ -58,19 +62,26 @@ func (p *unpacker) name(name string) (string, error) {
 	return filepath.Join(p.dir, path.Clean("/"+name)), nil
 }
 
-// clear makes room for something that is no directory. The later of two entries counts.
-func (p *unpacker) clear(name string) error {
-	err := unix.Unlink(name)
-	switch {
-	case err == nil, errors.Is(err, unix.ENOENT):
-	case errors.Is(err, unix.EISDIR):
-		if err := unix.Rmdir(name); err != nil {
-			return fault.Permanent("is a directory with something in it, and something else, in one archive")
+// placed makes something that is no directory, with what is in its way gone and what it
+// lies in there. The later of two entries counts.
+func (p *unpacker) placed(name string, make func() error) error {
+	err := make()
+	if errors.Is(err, unix.ENOENT) {
+		if err := p.above(name); err != nil {
+			return err
 		}
-	default:
+		err = make()
+	}
+	if !errors.Is(err, unix.EEXIST) {
 		return err
 	}
-	return p.above(name)
+	err = unix.Unlink(name)
+	if errors.Is(err, unix.EISDIR) && unix.Rmdir(name) != nil {
+		return fault.Permanent("is a directory with something in it, and something else, in one archive")
+	} else if err != nil && !errors.Is(err, unix.EISDIR) {
+		return err
+	}
+	return make()
 }
 
 // above makes the directories that an archive does not have, or has later.
@@ -96,7 +107,7 @@ func (p *unpacker) directory(h *tar.Header, name string) error {
 	if len(p.late) < most { // the times of the others are those of now
 		p.late = append(p.late, h)
 	}
-	return p.attributes(h, name)
+	return errors.Join(p.attributes(h, name), p.extended(h, name))
 }
 
 // link makes a hard link, or keeps it for later.
@@ -119,54 +130,50 @@ func (p *unpacker) link(h *tar.Header) error {
 		p.links = append(p.links, h)
 		return nil
 	}
-	if err := p.clear(name); err != nil {
-		return err
-	}
-	return os.Link(to, name)
+	return p.placed(name, func() error { return unix.Link(to, name) })
 }
 
-func (p *unpacker) make(h *tar.Header, name string, content io.Reader) error {
+// special makes what is neither a directory nor a regular file.
+func special(h *tar.Header, name string) error {
 	device := int(unix.Mkdev(uint32(h.Devmajor), uint32(h.Devminor)))
 	switch h.Typeflag {
 	case tar.TypeSymlink:
-		return os.Symlink(h.Linkname, name)
+		return unix.Symlink(h.Linkname, name)
 	case tar.TypeChar:
 		return unix.Mknod(name, unix.S_IFCHR|0o600, device)
 	case tar.TypeBlock:
 		return unix.Mknod(name, unix.S_IFBLK|0o600, device)
-	case tar.TypeFifo:
-		return unix.Mkfifo(name, 0o600)
 	}
-	if h.Size > p.room {
-		return fault.Permanent("is %d bytes, and the filesystem %d in all (make it larger: --size)", h.Size, p.room)
-	}
-	return p.file(h, name, content)
+	return unix.Mkfifo(name, 0o600)
 }
 
-// attributes in an order in which none takes another away: to be given to somebody costs a
-// file its set-uid bit and its capabilities.
+// attributes are whose it is and its permissions: in this order, since the other would take
+// a set-uid bit away.
 func (p *unpacker) attributes(h *tar.Header, name string) error {
-	if err := unix.Lchown(name, h.Uid, h.Gid); err != nil {
-		return err
-	}
-	if h.Typeflag != tar.TypeSymlink {
-		if err := unix.Chmod(name, uint32(h.Mode)&0o7777); err != nil {
+	if h.Uid != 0 || h.Gid != 0 || h.Typeflag == tar.TypeDir { // which may be an earlier entry's
+		if err := unix.Lchown(name, h.Uid, h.Gid); err != nil {
 			return err
 		}
 	}
+	if h.Typeflag == tar.TypeSymlink {
+		return nil
+	}
+	return unix.Chmod(name, uint32(h.Mode)&0o7777)
+}
+
+// extended are attributes (xattr(7)), as GNU tar and bsdtar have them: capabilities, which a
+// change of the owner would take away, and access lists among them.
+func (p *unpacker) extended(h *tar.Header, name string) error {
 	for key, value := range h.PAXRecords {
 		attribute, ok := strings.CutPrefix(key, "SCHILY.xattr.")
 		if !ok {
 			continue
 		}
 		if err := unix.Lsetxattr(name, attribute, []byte(value), 0); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
-			return fault.Permanent("attribute %q: %w", attribute, err)
+			return fmt.Errorf("its attribute %q: %w", attribute, err)
 		}
 	}
-	if h.Typeflag == tar.TypeDir {
-		return nil
-	}
-	return p.times(h)
+	return nil
 }
 
 func (p *unpacker) times(h *tar.Header) error {

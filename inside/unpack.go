@@ -2,6 +2,7 @@ package inside
 
 import (
 	"archive/tar"
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -31,7 +32,7 @@ func unpackTo(dir string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	for t := tar.NewReader(r); ; {
+	for t := tar.NewReader(bufio.NewReaderSize(r, 1<<20)); ; {
 		h, err := t.Next()
 		if err == io.EOF {
 			return p.finish()

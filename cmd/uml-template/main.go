@@ -29,7 +29,7 @@ var (
 	kernels   = &cli.StringFlag{Name: "kernels", Value: "/var/lib/uml/kernels", EnvVars: []string{"UML_KERNELS"}, TakesFile: true, Usage: "kernels are in `DIR`"}
 	kernel    = &cli.StringFlag{Name: "kernel", TakesFile: true, Usage: "the guests that do the work run this kernel `IMAGE`, not the default of the kernels' directory, or /usr/bin/linux.uml"}
 	quiet     = &cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, DisableDefaultText: true, Usage: "say and show nothing of what is being done"}
-	verbose   = &cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, DisableDefaultText: true, Usage: "print what the guests say that do the work"}
+	verbose   = &cli.BoolFlag{Name: "verbose", DisableDefaultText: true, Usage: "print what the guests say that do the work"}
 	asJSON    = &cli.BoolFlag{Name: "json", DisableDefaultText: true, Usage: "as JSON"}
 )
 
