@@ -3,7 +3,6 @@ package flatten
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -65,7 +64,7 @@ func (d Debian) Write(ctx context.Context, o Options, out *os.File) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.run(ctx, o, cmd, archive, out, said))
+	return d.run(ctx, o, cmd, archive, out, said)
 }
 
 func (d Debian) run(ctx context.Context, o Options, cmd *exec.Cmd, archive io.Reader, out *os.File, said *sayings) error {
@@ -100,7 +99,7 @@ type sayings struct {
 	last   string
 }
 
-const maxSaid = 20
+const maxSaid = 3 // the first are the cause, the others follow from them
 
 // Write is of package io.
 func (s *sayings) Write(b []byte) (int, error) {
@@ -136,8 +135,8 @@ func (s *sayings) line(text string) {
 	switch {
 	case strings.HasPrefix(text, "E: ") && len(s.errors) < maxSaid:
 		s.errors = append(s.errors, strings.TrimPrefix(text, "E: "))
-	case strings.HasPrefix(text, "I: "):
-		s.say(strings.TrimPrefix(text, "I: "))
+	case strings.HasPrefix(text, "I: ") && strings.HasSuffix(text, "..."): // a step of its work
+		s.say("mmdebstrap: " + strings.TrimSuffix(text[3:], "..."))
 	}
 }
 
