@@ -50,13 +50,7 @@ func (d Debian) Write(ctx context.Context, o Options, out *os.File) error {
 	cmd := exec.CommandContext(ctx, program, "--variant=minbase", "--mode=root", "--format=tar",
 		"--include="+strings.Join(Packages(d.Include), ","), d.Suite, "-", list)
 	said := &sayings{say: o.Say}
-	cmd.Dir, cmd.Stderr = d.Dir, said
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TMPDIR=" + d.Dir, "HOME=" + d.Dir, "DEBIAN_FRONTEND=noninteractive"}
-	for _, name := range []string{"http_proxy", "https_proxy", "no_proxy", "all_proxy"} {
-		if v := os.Getenv(name); v != "" {
-			cmd.Env = append(cmd.Env, name+"="+v)
-		}
-	}
+	cmd.Dir, cmd.Env, cmd.Stderr = d.Dir, d.environment(), said
 	// In a process namespace of its own all that it starts ends with it, and it with us; in a
 	// mount namespace of its own nothing stays mounted.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWPID, Unshareflags: unix.CLONE_NEWNS, Pdeathsig: unix.SIGKILL, Setpgid: true}
@@ -64,11 +58,7 @@ func (d Debian) Write(ctx context.Context, o Options, out *os.File) error {
 	if err != nil {
 		return err
 	}
-	return d.run(ctx, o, cmd, archive, out, said)
-}
-
-func (d Debian) run(ctx context.Context, o Options, cmd *exec.Cmd, archive io.Reader, out *os.File, said *sayings) error {
-	runtime.LockOSThread() // Pdeathsig is of the thread
+	runtime.LockOSThread() // of which Pdeathsig is
 	defer runtime.UnlockOSThread()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", cmd.Path, err)
@@ -78,7 +68,7 @@ func (d Debian) run(ctx context.Context, o Options, cmd *exec.Cmd, archive io.Re
 	if wrote != nil {
 		cmd.Process.Kill()
 	}
-	err := cmd.Wait()
+	err = cmd.Wait()
 	said.end()
 	switch {
 	case ctx.Err() != nil:
@@ -89,6 +79,17 @@ func (d Debian) run(ctx context.Context, o Options, cmd *exec.Cmd, archive io.Re
 		return said.fault(d)
 	}
 	return w.end()
+}
+
+// environment has the caller's proxies, by which the host's mirrors may have to be reached.
+func (d Debian) environment() []string {
+	all := []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TMPDIR=" + d.Dir, "HOME=" + d.Dir, "DEBIAN_FRONTEND=noninteractive"}
+	for _, name := range []string{"http_proxy", "https_proxy", "no_proxy", "all_proxy"} {
+		if v := os.Getenv(name); v != "" {
+			all = append(all, name+"="+v)
+		}
+	}
+	return all
 }
 
 // sayings passes on what mmdebstrap says, and keeps the errors.

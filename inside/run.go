@@ -14,9 +14,13 @@ import (
 // run runs a program of the filesystem, whose output goes to the console, a line with the
 // program's name before it: none of it is an answer.
 func run(name string, args ...string) error {
+	const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	if err := os.Setenv("PATH", path); err != nil { // for who looks the program up
+		return err
+	}
 	cmd := exec.Command(name, args...)
 	out := &console{prefix: name + ": "}
-	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C", "HOME=/root", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "TERM=dumb"}
+	cmd.Env = []string{"PATH=" + path, "LC_ALL=C", "HOME=/root", "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "TERM=dumb"}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = "/", out, out
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -48,7 +52,9 @@ func (c *console) Write(b []byte) (int, error) {
 		if !ok && len(rest) == 0 && len(c.part) < 4096 {
 			return len(b), nil
 		}
-		text := strings.ToValidUTF8(strings.TrimSpace(string(line)), "?")
+		line = bytes.TrimSpace(line)
+		line = line[bytes.LastIndexByte(line, '\r')+1:] // of a line that was written anew again and again
+		text := strings.ToValidUTF8(string(line), "?")
 		c.part = append([]byte(nil), rest...)
 		if text == "" {
 			continue

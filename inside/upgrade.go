@@ -94,14 +94,13 @@ func manage() error {
 	switch {
 	case there("/usr/bin/apt-get"):
 		conf := []string{"-q", "-y", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold", "-o", "APT::Update::Error-Mode=any"}
-		err := errors.Join(
-			run("apt-get", append(conf, "update")...),
-			run("apt-get", append(conf, "--no-install-recommends", "dist-upgrade")...))
-		if err != nil {
+		if err := run("apt-get", append(conf, "update")...); err != nil {
 			return err
 		}
-		err = run("apt-get", "clean")
-		return errors.Join(err, empty("/var/lib/apt/lists"), empty("/var/cache/apt"))
+		if err := run("apt-get", append(conf, "--no-install-recommends", "dist-upgrade")...); err != nil {
+			return err
+		}
+		return errors.Join(run("apt-get", "clean"), empty("/var/lib/apt/lists"), empty("/var/cache/apt"))
 	case program("apk"):
 		err := run("apk", "upgrade", "--no-progress", "--update-cache")
 		return errors.Join(err, empty("/var/cache/apk"))
