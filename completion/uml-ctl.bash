@@ -9,7 +9,7 @@ _uml() {
 		--machines)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((++i < COMP_CWORD)) && machines=${COMP_WORDS[i]} ;;
-		--service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger)
+		--service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --ip4 | --dns)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++)) ;;
 		-* | =) ;;
@@ -20,15 +20,15 @@ _uml() {
 	[[ $cur == = ]] && cur=
 	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD - 2]}
 	case $prev in
-	--machines | --service | --host-settings | --dir)
+	--machines | --service | --host-settings | --dir | --templates | --kernels)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
-	--log | --into | --backing)
+	--log | --into | --backing | --kernel)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
-	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger) return ;;
+	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --ip4 | --dns) return ;;
 	esac
 	local commands
 	commands=$("$program" --help 2>/dev/null | sed -n '/^COMMANDS:/,/^$/s/^   \([a-z-]*\).*/\1/p')
@@ -43,6 +43,14 @@ _uml() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
+	elif [[ ${program##*/} == uml-template && $command == build ]]; then
+		[[ ! $name ]] || {
+			compopt -o filenames 2>/dev/null
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		}
+		return
+	elif [[ ${program##*/} == uml-template ]]; then
+		[[ $command == @(list|gc) ]] || words=$("$program" list 2>/dev/null | sed '1d;s/ .*//;h;s/@.*//p;g')
 	elif [[ $name && $command == @(console|config|attach|detach|sysrq|proc|stack|memory|log) ]]; then
 		case $command in
 		console) words='con0 con1 ssl0' ;;
@@ -59,4 +67,4 @@ _uml() {
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
-complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk
+complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk uml-template

@@ -37,5 +37,5 @@ func (t *Template) Remove(machines string) error {
 	if len(users) > 0 {
 		return fault.Permanent("%s: stays, since these stand on it: %s", t.Full(), strings.Join(users, ", "))
 	}
-	return errors.Join(os.Remove(t.manifest()), os.Remove(t.Image()))
+	return errors.Join(os.Remove(t.Image()), os.Remove(t.manifest()))
 }

@@ -61,6 +61,9 @@ func (s *Store) All() (all []*Template, err error) {
 			continue
 		}
 		t, err := read(s.Dir, e.Name())
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -141,18 +144,14 @@ func (s *Store) Staging() string { return filepath.Join(s.Dir, ".new") }
 
 // Sweep removes what was left by those who were killed, and says what. The store is locked.
 func (s *Store) Sweep() (swept []string, err error) {
-	for _, pattern := range []string{".new/*", "*" + image, ".*" + manifest} {
+	for _, pattern := range []string{".new/*", ".*" + manifest, "*" + manifest} {
 		names, err := filepath.Glob(filepath.Join(s.Dir, pattern))
 		if err != nil {
 			return swept, err
 		}
 		for _, name := range names {
-			if full, ok := strings.CutSuffix(filepath.Base(name), image); ok && pattern == "*"+image {
-				_, stamp, wrong := ParseName(full)
-				_, none := os.Lstat(filepath.Join(s.Dir, full+manifest))
-				if wrong != nil || stamp == "" || !errors.Is(none, fs.ErrNotExist) {
-					continue
-				}
+			if pattern == "*"+manifest && !s.alone(filepath.Base(name)) {
+				continue
 			}
 			if err := os.RemoveAll(name); err != nil {
 				return swept, err
@@ -163,22 +162,39 @@ func (s *Store) Sweep() (swept []string, err error) {
 	return swept, nil
 }
 
+// alone says whether it is a manifest without an image.
+func (s *Store) alone(file string) bool {
+	full, _ := strings.CutSuffix(file, manifest)
+	if _, stamp, err := ParseName(full); err != nil || stamp == "" {
+		return false
+	}
+	_, err := os.Lstat(filepath.Join(s.Dir, full+image))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
 // Add makes a template of an image, a file in the store's filesystem that is moved: whole
 // and on the disc, or not at all. The store is locked.
 func (s *Store) Add(file string, m Manifest) (*Template, error) {
 	t := &Template{m, s.Dir}
-	if err := os.Rename(file, t.Image()); err != nil {
-		return nil, err
-	}
 	dir, err := handle.OpenDir(s.Dir)
 	if err != nil {
 		return nil, err
 	}
 	defer dir.Close()
-	// Replace syncs the directory, with the image's name before the manifest's.
 	if err := dir.Replace("."+t.Full()+manifest, t.Full()+manifest, string(m.encode())); err != nil {
-		os.Remove(t.Image())
 		return nil, err
 	}
-	return t, nil
+	if err := os.Rename(file, t.Image()); err != nil {
+		return nil, errors.Join(err, os.Remove(t.manifest()))
+	}
+	return t, s.sync()
+}
+
+func (s *Store) sync() error {
+	d, err := os.Open(s.Dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
 }

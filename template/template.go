@@ -3,15 +3,13 @@
 // package builder.
 //
 // The store is a directory of root's. A template is a pair of files in it, NAME@STAMP.img
-// and NAME@STAMP.json, of which the image never changes and has its name first: one
-// without a manifest is none, however its making was ended.
+// and NAME@STAMP.json. The image never changes, and gets its name last and loses it first:
+// a manifest without one is no template, however its making was ended.
 package template
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,7 +89,7 @@ func ParseName(full string) (name, stamp string, err error) {
 // maxManifest bounds what is read of one.
 const maxManifest = 8 << 20
 
-// read reads the manifest of a file that has its name.
+// read reads a manifest by the name of its file: fs.ErrNotExist if there is none, or no image.
 func read(dir, file string) (*Template, error) {
 	path := filepath.Join(dir, file)
 	st, err := os.Lstat(path)
@@ -112,21 +110,17 @@ func read(dir, file string) (*Template, error) {
 	if t.Full()+manifest != file {
 		return nil, fault.Permanent("%s: is the manifest of %q", path, t.Full())
 	}
-	if st, err := os.Lstat(t.Image()); err != nil || !st.Mode().IsRegular() || st.Size() != t.Size {
-		return nil, errors.Join(fault.Permanent("%s: is no image of %d bytes, as its manifest says", t.Image(), t.Size), notThere(err))
+	st, err = os.Lstat(t.Image())
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() || st.Size() != t.Size {
+		return nil, fault.Permanent("%s: is no image of %d bytes, as its manifest says", t.Image(), t.Size)
 	}
 	return t, nil
 }
 
-// notThere leaves out an error that says nothing more.
-func notThere(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// Write is the manifest as text.
+// encode is the manifest as text.
 func (m *Manifest) encode() []byte {
 	text, err := json.MarshalIndent(m, "", "  ")
 	if err != nil { // none of its types can fail
