@@ -229,7 +229,7 @@ func savedImage(f *os.File, files map[string]*io.SectionReader) (v1.Image, error
 	}
 	// The configuration's name is its digest, and it has those of the layers.
 	sum := sha256.Sum256(raw)
-	if want := strings.TrimSuffix(path.Base(config), ".json"); want != hex.EncodeToString(sum[:]) {
+	if want := strings.TrimPrefix(strings.TrimSuffix(path.Base(config), ".json"), "sha256:"); want != hex.EncodeToString(sum[:]) {
 		return nil, fault.Permanent("%s: has the digest %x: it was changed or damaged", config, sum)
 	}
 	return tarball.Image(open, nil)
