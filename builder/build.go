@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"uml/cow"
 	"uml/fault"
 	"uml/flatten"
 	"uml/job"
@@ -117,6 +118,9 @@ func (b Build) kind() (kind, error) {
 	}
 	if flatten.IsArchive(head[:n]) {
 		return archive, nil
+	}
+	if _, err := cow.Read(f); err == nil {
+		return 0, fault.Permanent("%s: is a COW file (try: uml-disk cow merge %s --into NEW)", b.Source, b.Source)
 	}
 	found, err := superblock.Look(f, st.Size())
 	if err != nil {

@@ -53,33 +53,37 @@ type site struct {
 }
 
 // open begins to make a template of that name, with the store locked and swept.
-func (o Options) open(ctx context.Context, name string) (s *site, err error) {
+func (o Options) open(ctx context.Context, name string) (*site, error) {
 	if _, stamp, err := template.ParseName(name); err != nil || stamp != "" {
 		return nil, errors.Join(err, fault.Permanent("%q: a stamp is given to a template, not chosen", name))
-	}
-	s = &site{Options: o, name: name}
-	if s.store, err = template.Make(o.Templates); err != nil {
-		return nil, err
-	}
-	if s.lock, err = s.store.Lock(); err != nil {
-		return nil, err
-	}
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
-	if _, err := s.store.Sweep(); err != nil {
-		return nil, err
 	}
 	if _, err := os.Stat(o.Kernel); err != nil {
 		return nil, fault.Permanent("the kernel of the guest that does it: %w (try --kernel FILE)", err)
 	}
-	if s.user, err = account(ctx); err != nil {
+	store, err := template.Make(o.Templates)
+	if err != nil {
 		return nil, err
 	}
-	s.dir = filepath.Join(s.store.Staging(), name)
-	return s, os.MkdirAll(filepath.Join(s.dir, "jail"), 0o755)
+	s := &site{Options: o, store: store, name: name}
+	if s.lock, err = store.Lock(); err != nil {
+		return nil, err
+	}
+	if err := s.prepare(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *site) prepare(ctx context.Context) (err error) {
+	if _, err := s.store.Sweep(); err != nil {
+		return err
+	}
+	if s.user, err = account(ctx); err != nil {
+		return err
+	}
+	s.dir = filepath.Join(s.store.Staging(), s.name)
+	return os.MkdirAll(filepath.Join(s.dir, "jail"), 0o755)
 }
 
 // Close removes what is left, unless another has the store.

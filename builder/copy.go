@@ -58,9 +58,6 @@ func (s *site) copy(ctx context.Context, b Build) error {
 
 // judge refuses what cannot be the root filesystem below COW files.
 func (s *site) judge(in *os.File, size int64, name string) (kind string, err error) {
-	if _, err := cow.Read(in); err == nil {
-		return "", fault.Permanent("%s: is a COW file (try: uml-disk cow merge %s --into NEW)", name, name)
-	}
 	found, err := superblock.Look(in, size)
 	if err != nil {
 		return "", err
