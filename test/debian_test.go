@@ -102,7 +102,7 @@ func TestTemplateDebian(t *testing.T) {
 		debugfs -w -R 'rm /etc/apt/sources.list.d/0000sources.list' `+own+` 2>/dev/null
 		debugfs -w -R 'write list /etc/apt/sources.list.d/0000sources.list' `+own+` 2>/dev/null`)
 	before := strings.TrimSpace(l.Must("uml-template", "build", "own", own))
-	if r := l.Run("uml-template", "update", "own", "--ip4", lab.OtherIP4); r.Code != fault.MayPass || !strings.Contains(r.Err, lab.OtherIP4) {
+	if r := l.Run("uml-template", "update", "own", "--ip4", lab.OtherIP4); r.Code != fault.MustMend || !strings.Contains(r.Err, lab.OtherIP4) {
 		t.Errorf("with an address of another: %d, %s", r.Code, r.Err)
 	}
 	after := strings.TrimSpace(l.Must("uml-template", "update", "own", "--ip4", address, "--dns", lab.OtherIP4))
