@@ -48,7 +48,7 @@ func (d Debian) Write(ctx context.Context, o Options, out *os.File) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, program, "--variant=minbase", "--mode=root", "--format=tar",
-		"--include="+strings.Join(Packages(d.Include), ","), d.Suite, "-", list)
+		"--include="+strings.Join(Packages(d.Include), ","), "--customize-hook="+forget, d.Suite, "-", list)
 	said := &sayings{say: o.Say}
 	cmd.Dir, cmd.Env, cmd.Stderr = d.Dir, d.environment(), said
 	// In a process namespace of its own all that it starts ends with it, and it with us; in a
@@ -80,6 +80,10 @@ func (d Debian) Write(ctx context.Context, o Options, out *os.File) error {
 	}
 	return w.end()
 }
+
+// forget takes away what mmdebstrap copies from the host, its name and who resolves its names,
+// and what a package made: keys that whoever can read the template would know.
+const forget = `rm -f "$1/etc/hostname" "$1/etc/resolv.conf" "$1"/etc/ssh/ssh_host_*`
 
 // environment has the caller's proxies, by which the host's mirrors may have to be reached.
 func (d Debian) environment() []string {

@@ -22,7 +22,7 @@ func look() (*job.Facts, error) {
 		return nil, err
 	}
 	f := &job.Facts{
-		Used: int64(st.Blocks-st.Bfree) * st.Bsize, Inodes: int64(st.Files - st.Ffree), Free: int64(st.Ffree),
+		Used: int64(st.Blocks-st.Bfree) * st.Bsize, Inodes: int64(st.Files - st.Ffree),
 		Init: initSystem(), Network: network(), Cloud: there("/etc/cloud", "/usr/bin/cloud-init"), SSH: program("sshd", "dropbear"),
 	}
 	release := osRelease()

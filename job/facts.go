@@ -14,7 +14,6 @@ type Facts struct {
 	Packages []Package `json:",omitempty"` // sorted by name; not of rpm, whose database is another matter
 	Used     int64     // bytes
 	Inodes   int64     // in use
-	Free     int64     // of them
 }
 
 // A Package is one that is installed.

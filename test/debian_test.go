@@ -94,6 +94,11 @@ func TestTemplateDebian(t *testing.T) {
 		}
 	}
 	l.Must("uml-template", "verify")
+	for _, others := range []string{"/etc/hostname", "/etc/resolv.conf", "/etc/ssh/ssh_host_ed25519_key"} {
+		if got := inImage(l, lab.Templates+"/"+full+".img", others); got != "" {
+			t.Errorf("it has %s: %s", others, got)
+		}
+	}
 	repository(t, l)
 	image := lab.Templates + "/" + full + ".img"
 	own := filepath.Join(l.Dir, "own.img")
@@ -138,6 +143,43 @@ func TestTemplateDebian(t *testing.T) {
 		t.Errorf("without a mirror: %d, %s", r.Code, r.Err)
 	}
 	onlyPairs(t, l, 3)
+}
+
+// However a build by mmdebstrap is ended, nothing of it goes on, and nothing stays mounted.
+func TestTemplateDebianEnded(t *testing.T) {
+	t.Parallel()
+	l := templateLab(t)
+	// A mirror that takes requests and never answers.
+	silent := l.Cmd(t.Context(), l.Dir, "ip", "netns", "exec", "other", "busybox", "nc", "-lk", "-p", "80", "-s", lab.OtherIP4, "-e", "sleep", "1000")
+	if err := silent.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Cancel(); silent.Wait() })
+	for _, signal := range []string{"KILL", "INT", "TERM"} {
+		cmd := l.Cmd(t.Context(), l.Dir, "uml-template", "build", "x", "debian:bookworm", "--mirror", "http://"+lab.OtherIP4)
+		var said bytes.Buffer
+		cmd.Stderr = &said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		apt := func() bool {
+			return len(l.Processes(func(s lab.Status) bool { return s["Name"] == "apt-get" || s["Name"] == "http" })) > 0
+		}
+		l.Wait("apt-get", apt)
+		l.Must("pkill", "-"+signal, "-x", "uml-template")
+		if err := cmd.Wait(); err == nil {
+			t.Errorf("%s: it was made", signal)
+		}
+		l.Wait("its end", func() bool { return !apt() && len(guests(l)) == 0 })
+		if signal != "KILL" && !strings.Contains(said.String(), "ended by a signal") {
+			t.Errorf("%s: %s", signal, said.String())
+		}
+		if m := l.Must("cat", "/proc/self/mountinfo"); strings.Contains(m, "mmdebstrap") {
+			t.Errorf("%s: mounted: %s", signal, m)
+		}
+	}
+	l.Must("uml-template", "gc")
+	onlyPairs(t, l, 0)
 }
 
 // repository has a newer package, which asks whether it may start a service, on the other
