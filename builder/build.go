@@ -59,7 +59,13 @@ func Make(ctx context.Context, o Options, b Build) (*template.Template, error) {
 	if err != nil {
 		return nil, s.failed(err)
 	}
-	return s.finish(ctx, j, template.Manifest{Name: b.Name, Source: b.said()}, nil)
+	a := s.appliance(map[string]string{"ubd0": "ubd0"})
+	a.Limit = unpackLimit
+	if j.Unpack != nil {
+		a.Settings["ubd1"] = "ubd1 flags=r"
+		s.Say(fmt.Sprintf("unpacking %d MiB in a guest", j.Unpack.Size>>20))
+	}
+	return s.finish(ctx, a, j, template.Manifest{Name: b.Name, Source: b.said()}, nil)
 }
 
 // said is the source as a manifest has it.
@@ -205,18 +211,6 @@ func (s *site) debian(ctx context.Context, o flatten.Options, b Build, out *os.F
 		return err
 	}
 	return d.Write(ctx, o, out)
-}
-
-// finish has the guest do its job, and makes a template of its disc. keep says whether it is
-// worth it; nil is yes.
-func (s *site) finish(ctx context.Context, j job.Job, m template.Manifest, keep func(*job.Facts) error) (*template.Template, error) {
-	o := s.appliance(map[string]string{"ubd0": "ubd0"})
-	if j.Unpack != nil {
-		s.Say(fmt.Sprintf("unpacking %d MiB in a guest", j.Unpack.Size>>20))
-		o.Settings["ubd1"] = "ubd1 flags=r"
-	}
-	o.Limit = unpackLimit
-	return s.run(ctx, o, j, m, keep)
 }
 
 // unpackLimit is when a guest is not believed to come to an end any more.

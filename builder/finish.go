@@ -15,10 +15,15 @@ import (
 	"uml/version"
 )
 
-// run has the guest do its job, and makes a template of its disc. keep says whether that is
+// finish has the guest do its job, and makes a template of its disc. keep says whether that is
 // worth it; nil is yes.
-func (s *site) run(ctx context.Context, o appliance.Options, j job.Job, m template.Manifest, keep func(*job.Facts) error) (*template.Template, error) {
+func (s *site) finish(ctx context.Context, o appliance.Options, j job.Job, m template.Manifest, keep func(*job.Facts) error) (*template.Template, error) {
+	done := func() {}
+	if j.Unpack != nil {
+		done = s.watch("unpack", j.Unpack.Size)
+	}
 	a, err := appliance.Run(ctx, o, j)
+	done()
 	if err != nil {
 		return nil, s.failed(err)
 	}
