@@ -144,6 +144,9 @@ func (s *Store) Staging() string { return filepath.Join(s.Dir, ".new") }
 
 // Sweep removes what was left by those who were killed, and says what. The store is locked.
 func (s *Store) Sweep() (swept []string, err error) {
+	if err := s.endRemains(); err != nil {
+		return nil, err
+	}
 	for _, pattern := range []string{".new/*", ".*" + manifest, "*" + manifest} {
 		names, err := filepath.Glob(filepath.Join(s.Dir, pattern))
 		if err != nil {

@@ -401,6 +401,11 @@ func TestTemplateKilled(t *testing.T) {
 	}
 	l.Must("uml-template", "gc")
 	onlyPairs(t, l, made)
+	// The guest of one that was killed is in the way of none.
+	l.Run("sh", "-c", "uml-template build x "+archive+" & while [ ! -e "+lab.Templates+"/.new/x/lock ]; do sleep .01; done; sleep .1; kill -9 $!")
+	if len(guests(l)) == 0 {
+		t.Error("the guest ended before")
+	}
 	l.Must("uml-template", "build", "x", archive)
 	l.Must("uml-template", "verify")
 	if r := l.Run("pgrep", "-u", "uml-template"); r.Code == 0 {
