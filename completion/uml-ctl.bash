@@ -12,7 +12,7 @@ _uml() {
 		--kernels)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((++i < COMP_CWORD)) && kernels=${COMP_WORDS[i]} ;;
-		--modules | --service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger)
+		--modules | --service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --ip4 | --dns)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++)) ;;
 		-* | =) ;;
@@ -23,15 +23,15 @@ _uml() {
 	[[ $cur == = ]] && cur=
 	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD - 2]}
 	case $prev in
-	--machines | --kernels | --modules | --service | --host-settings | --dir)
+	--machines | --kernels | --modules | --service | --host-settings | --dir | --templates)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
-	--log | --into | --backing)
+	--log | --into | --backing | --kernel)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
-	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger) return ;;
+	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --ip4 | --dns) return ;;
 	esac
 	local commands
 	commands=$("$program" --help 2>/dev/null | sed -n '/^COMMANDS:/,/^$/s/^   \([a-z-]*\).*/\1/p')
@@ -53,6 +53,14 @@ _uml() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
+	elif [[ ${program##*/} == uml-template && $command == build ]]; then
+		[[ ! $name ]] || {
+			compopt -o filenames 2>/dev/null
+			mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		}
+		return
+	elif [[ ${program##*/} == uml-template ]]; then
+		[[ $command == @(list|gc) ]] || words=$("$program" list 2>/dev/null | sed '1d;s/ .*//;h;s/@.*//p;g')
 	elif [[ $name && $command == @(console|config|attach|detach|sysrq|proc|stack|memory|log) ]]; then
 		case $command in
 		console) words='con0 con1 ssl0' ;;
@@ -69,4 +77,4 @@ _uml() {
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
-complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk uml-kernel
+complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk uml-kernel uml-template

@@ -5,14 +5,14 @@ package deb
 
 import (
 	"archive/tar"
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"io"
 	"path"
 	"strings"
 
-	"github.com/ulikunitz/xz"
+	"github.com/klauspost/compress/zstd"
+	"github.com/therootcompany/xz"
 
 	"uml/fault"
 )
@@ -96,6 +96,10 @@ func damaged(err error) error {
 	return fault.Permanent("is damaged: %w", err)
 }
 
+// maxWindow bounds the memory that a member's compression asks for: dpkg-deb -z9 and
+// zstd --ultra want no more.
+const maxWindow = 128 << 20
+
 // unpack is the tar archive in a member, by its name's ending.
 func unpack(name string, r *io.SectionReader) (tar io.Reader, err error) {
 	switch ending := strings.TrimPrefix(name, dataName); ending {
@@ -104,15 +108,11 @@ func unpack(name string, r *io.SectionReader) (tar io.Reader, err error) {
 	case ".gz":
 		tar, err = gzip.NewReader(r)
 	case ".xz":
-		if err := checkXZ(r); err != nil {
-			return nil, damaged(err)
-		}
-		if _, err := r.Seek(0, io.SeekStart); err != nil {
-			return nil, err
-		}
-		tar, err = xz.ReaderConfig{SingleStream: true}.NewReader(bufio.NewReader(r)) // it reads byte by byte
+		tar, err = xz.NewReader(r, maxWindow)
+	case ".zst":
+		tar, err = zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1))
 	default:
-		err = fault.Permanent("its files are in %s, and only .xz and .gz can be read (unpack it by dpkg-deb -x, and add the kernel in it, with --modules)", name)
+		err = fault.Permanent("its files are in %s, and only .gz, .xz and .zst can be read (unpack it by dpkg-deb -x, and add the kernel in it, with --modules)", name)
 	}
 	return tar, damaged(err)
 }

@@ -33,12 +33,12 @@ func do(j *job.Job) (facts *job.Facts, err error) {
 		}
 	}
 	if j.Unpack != nil {
-		if err := within(func() error { return unpack(j.Unpack) }); err != nil {
+		if err := unpackWithin(j.Unpack); err != nil {
 			return nil, err
 		}
 	}
 	if j.Upgrade != nil {
-		if err := within(func() error { return upgrade(j.Upgrade) }); err != nil {
+		if err := upgrade(j.Upgrade); err != nil {
 			return nil, err
 		}
 	}

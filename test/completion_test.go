@@ -46,6 +46,8 @@ func TestCompletion(t *testing.T) {
 		{"uml-kernel try debian ma", "mail"},
 		{"uml-kernel remove debian ", ""},
 		{"uml-kernel add " + l.Dir + "/oth", other},
+		{"uml-template upd", "update"},
+		{"uml-template build x " + l.Dir + "/oth", other},
 		{"uml-disk cow merge " + l.Dir + "/oth", other},
 		{"uml-ctl list none", ""},
 		{"uml-ctl log web", "web1 web2"},

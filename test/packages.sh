@@ -38,6 +38,8 @@ want btrfs-progs mkfs.btrfs
 want fdisk sfdisk
 want qemu-utils qemu-img
 want mmdebstrap mmdebstrap
+want xz-utils xz
+want zstd zstd
 want zsh zsh
 want bash-completion /usr/share/bash-completion/bash_completion
 test -z "$missing" && exit 0

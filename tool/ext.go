@@ -15,8 +15,11 @@ import (
 const Block = 4096
 
 // Make makes an ext4 filesystem as large as the file.
-func (r Runner) Make(ctx context.Context, f *os.File) error {
-	code, said, err := r.run(ctx, []*os.File{f}, "mkfs.ext4", "-q", "-F", "-b", strconv.Itoa(Block), given(0))
+func (r Runner) Make(ctx context.Context, f *os.File) error { return r.make(ctx, f) }
+
+func (r Runner) make(ctx context.Context, f *os.File, options ...string) error {
+	args := append([]string{"-q", "-F", "-b", strconv.Itoa(Block)}, options...)
+	code, said, err := r.run(ctx, []*os.File{f}, "mkfs.ext4", append(args, given(0))...)
 	if err == nil && code != 0 {
 		err = fault.Permanent("mkfs.ext4: %s", said)
 	}
@@ -76,4 +79,10 @@ func (r Runner) Resize(ctx context.Context, f *os.File, size int64) error {
 		err = fault.Permanent("resize2fs: %s (nothing was changed)", said)
 	}
 	return err
+}
+
+// MakeWhole is Make of a filesystem that its kernel need not finish: many guests stand on
+// it, and each would write the same tables.
+func (r Runner) MakeWhole(ctx context.Context, f *os.File) error {
+	return r.make(ctx, f, "-E", "lazy_itable_init=0,lazy_journal_init=0,nodiscard")
 }
