@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 
+	"uml/fault"
 	"uml/job"
 )
 
@@ -41,7 +42,7 @@ func Do(root *os.Root, f *job.Fit) (*job.Fitted, error) {
 		{"traces", d.forget},
 	} {
 		if err := s.do(); err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", s.what, err))
+			faults = append(faults, fault.Permanent("%s: %w", s.what, err))
 		}
 	}
 	return d.did, errors.Join(faults...)
