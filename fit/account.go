@@ -99,7 +99,7 @@ func (d *fitting) authorize() error {
 	if err := d.root.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := errors.Join(d.root.Chown(dir, 0, 0), d.root.Chmod(dir, 0o700)); err != nil {
+	if err := d.own(dir, 0o700); err != nil {
 		return err
 	}
 	file := path.Join(dir, "authorized_keys")

@@ -125,7 +125,7 @@ func (t tree) replace(name, text string, mode fs.FileMode, uid, gid int) (err er
 		}
 	}()
 	_, err = f.WriteString(text)
-	if err = errors.Join(err, f.Chown(uid, gid), f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, f.Chown(uid, gid), f.Chmod(mode), f.Close()); err != nil {
 		return err
 	}
 	return t.root.Rename(temp, name)
@@ -151,6 +151,17 @@ func (t tree) link(to, name string) error {
 		return err
 	}
 	return nil
+}
+
+// own gives a directory to root. That is by a descriptor: before Linux 6.6 no system call changes
+// the mode of a name that may be a link (fchmodat2(2)).
+func (t tree) own(dir string, mode fs.FileMode) error {
+	f, err := t.root.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return errors.Join(f.Chown(0, 0), f.Chmod(mode))
 }
 
 // remove takes a file or a link away, if it is there.
