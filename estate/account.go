@@ -10,8 +10,12 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"uml/fault"
 	"uml/handle"
@@ -49,10 +53,48 @@ func (s *stage) removeAccount(ctx context.Context) error {
 	if err != nil || u.HomeDir != s.note.Home {
 		return err
 	}
+	if err := endAll(u.Uid); err != nil {
+		return err
+	}
 	if err := account(ctx, s.lock, "userdel", "--", s.note.Account); err != nil {
 		return err
 	}
 	return s.removeGroup(ctx)
+}
+
+// endAll ends what runs as an account that is about to go: a kernel that was killed leaves children,
+// and userdel refuses while there are any.
+func endAll(id string) error {
+	uid, err := strconv.Atoi(id)
+	if err != nil || uid == 0 {
+		return err
+	}
+	for begun := time.Now(); time.Since(begun) < enough; time.Sleep(20 * time.Millisecond) {
+		pids, err := processes(uid)
+		if len(pids) == 0 || err != nil {
+			return err
+		}
+		for _, pid := range pids {
+			fd, err := unix.PidfdOpen(pid, 0)
+			if err != nil {
+				continue
+			}
+			if still, _ := processes(uid); slices.Contains(still, pid) {
+				unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0)
+			}
+			unix.Close(fd)
+		}
+	}
+	return fault.Temporary("user %d has processes that do not end", uid)
+}
+
+// lookHome is an account's home.
+func lookHome(name string) (string, error) {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return "", err
+	}
+	return u.HomeDir, nil
 }
 
 // removeGroup: a useradd that was ended between its two files has made the group alone, and a

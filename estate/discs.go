@@ -45,7 +45,7 @@ func (d *draft) useTemplate() {
 }
 
 // makeDisc makes the root disc in the stage's jail, where nobody is yet.
-func (d *draft) makeDisc(ctx context.Context, s *stage, a settings.Account) error {
+func makeDisc(ctx context.Context, d *draft, s *stage, a settings.Account) error {
 	f, err := os.OpenFile(filepath.Join(s.dir, "jail/ubd0"), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -78,15 +78,22 @@ func (o Options) work(what string, bytes int64) (sparse.Told, func()) {
 	return told, done
 }
 
-// syncDisc: it is on the host's disc before the machine is at its place.
-func syncDisc(name string) error {
-	f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", name, err)
+// syncDiscs: they are on the host's disc before the machine is at its place.
+func syncDiscs(jail string) error {
+	for n := range 8 {
+		name := filepath.Join(jail, fmt.Sprintf("ubd%d", n))
+		f, err := os.OpenFile(name, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		err = f.Sync()
+		f.Close()
+		if err != nil {
+			return fmt.Errorf("sync %s: %w", name, err)
+		}
 	}
 	return nil
 }

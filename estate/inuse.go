@@ -25,7 +25,9 @@ func (d *draft) inUse() (faults []error) {
 			say("%s: is there already", name)
 		}
 	}
-	if u, err := user.Lookup(d.Account); err == nil {
+	if d.renames != nil && d.Account == d.renames.m.User.Name {
+		// it stays as it is
+	} else if u, err := user.Lookup(d.Account); err == nil {
 		say("account %q is there already (user id %s, home %s; --account names another)", d.Account, u.Uid, u.HomeDir)
 	} else if g, err := user.LookupGroup(d.Account); err == nil {
 		say("group %q is there already (id %s; --account names another)", d.Account, g.Gid)
@@ -34,9 +36,17 @@ func (d *draft) inUse() (faults []error) {
 		return faults
 	}
 	for _, o := range d.o.others(d.root, d.Name) {
-		faults = append(faults, d.compare(o)...)
+		if d.renames == nil || o.Name != d.renames.name {
+			faults = append(faults, d.compare(o)...)
+		}
 	}
-	return append(faults, d.onHost()...)
+	if d.renames == nil {
+		return append(faults, d.onHost()...)
+	}
+	if _, err := os.Lstat("/sys/class/net/" + d.m.TAP); err == nil && d.m.Net.Kind != settings.None && d.m.TAP != d.renames.m.TAP {
+		say("TAP %s is there already", d.m.TAP)
+	}
+	return faults
 }
 
 // others are all machines but one, and those that are being made, as far as their settings can be
@@ -126,17 +136,17 @@ func (d *draft) onHost() []error {
 	return nil
 }
 
-// room says whether the filesystem has as much: what is copied, and a margin for what the
+// roomFor says whether the filesystem has room for as much to be copied, and a margin for what the
 // appliance and the host write.
-func (d *draft) room() error {
+func (d *draft) roomFor(copied int64) error {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(d.root, &fs); err != nil {
 		return fmt.Errorf("%s: %w", d.root, err)
 	}
-	need := int64(margin)
-	if d.image != nil && !d.COW && fs.Type != unix.BTRFS_SUPER_MAGIC && fs.Type != unix.XFS_SUPER_MAGIC { // those share what is copied
-		need += d.image.Taken
+	if fs.Type == unix.BTRFS_SUPER_MAGIC || fs.Type == unix.XFS_SUPER_MAGIC { // they share what is copied
+		copied = 0
 	}
+	need := copied + margin
 	if have := int64(fs.Bavail) * fs.Bsize; have < need {
 		return fault.Temporary("%s: has %d MiB left, and this takes %d", d.root, have>>20, need>>20)
 	}
@@ -146,4 +156,4 @@ func (d *draft) room() error {
 	return nil
 }
 
-const margin = 16 << 20
+const margin = 16 << 20 // bytes

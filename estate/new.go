@@ -34,7 +34,11 @@ func New(ctx context.Context, o Options, s Spec) (*Report, error) {
 	}
 	d.useKernel()
 	d.settle()
-	d.fault(d.room())
+	need := int64(0)
+	if d.image != nil && !d.COW {
+		need = d.image.Taken
+	}
+	d.fault(d.roomFor(need))
 	if o.DryRun {
 		d.faults = append(d.faults, d.inUse()...)
 		if err := d.judged(); err != nil {
@@ -42,14 +46,13 @@ func New(ctx context.Context, o Options, s Spec) (*Report, error) {
 		}
 		return nil, d.print(o.Out)
 	}
-	return d.make(ctx, d.makeDisc, func(f *job.Fit) {})
+	return d.make(ctx, makeDisc)
 }
 
-// make is the same for a machine of a template and of another: discs makes its discs, and fit
-// has the last word on what is told to the guest.
-func (d *draft) make(ctx context.Context, discs func(context.Context, *stage, settings.Account) error, fit func(*job.Fit)) (r *Report, err error) {
+// make is the same for a machine of a template and of another: discs makes its discs.
+func (d *draft) make(ctx context.Context, discs func(context.Context, *draft, *stage, settings.Account) error) (r *Report, err error) {
 	begun := time.Now()
-	st, err := d.o.claim(ctx, d.root, d.Name, note{Account: d.Account, Home: d.home, Settings: d.Settings}, func() error {
+	st, err := d.o.claim(ctx, d.root, d.Name, note{Account: d.Account, User: d.Account, Home: d.home, Settings: d.Settings}, func() error {
 		d.faults = append(d.faults, d.inUse()...)
 		return d.judged()
 	})
@@ -78,14 +81,13 @@ func (d *draft) make(ctx context.Context, discs func(context.Context, *stage, se
 		return nil, err
 	}
 	d.step("disc, %v", d.Disc)
-	if err := discs(ctx, st, a); err != nil {
+	if err := discs(ctx, d, st, a); err != nil {
 		return nil, err
 	}
 	if err := <-made; err != nil {
 		return nil, err
 	}
 	d.fit.Fresh, d.fit.Root = &s.fresh, &s.root
-	fit(d.fit)
 	d.step("names, network, keys and passwords, by a throw-away guest")
 	answer, err := d.run(ctx, st.dir, job.Job{Root: d.m.Root, Grow: d.image != nil && int64(d.Disc) > d.image.Size, Fit: d.fit})
 	if err != nil {
@@ -98,8 +100,10 @@ func (d *draft) make(ctx context.Context, discs func(context.Context, *stage, se
 	if err := ended(ctx); err != nil { // from here on it is made
 		return nil, err
 	}
-	if err := st.settle(); err != nil {
+	if err := st.settle(); !st.settled() {
 		return nil, err
+	} else if err != nil {
+		logs = append(logs, fault.Line(err.Error()))
 	}
 	r = d.report(s, a, answer)
 	r.Took = time.Since(begun).Seconds()
@@ -124,19 +128,19 @@ func (d *draft) run(ctx context.Context, dir string, j job.Job) (*job.Answer, er
 			discs[name] = v
 		}
 	}
-	answer, err := appliance.Run(ctx, appliance.Options{
-		Dir: dir, User: d.Account, Kernel: d.kernelFor(), Settings: discs, HostDir: d.o.HostDir,
-	}, j)
+	kernel := d.applianceKernel
+	if kernel == "" {
+		kernel = d.Settings["kernel"]
+	}
+	answer, err := appliance.Run(ctx, appliance.Options{Dir: dir, User: d.Account, Kernel: kernel, Settings: discs, HostDir: d.o.HostDir}, j)
 	if err != nil {
 		return nil, err
 	}
 	if answer.Facts == nil || answer.Facts.Fitted == nil {
 		return nil, fault.Permanent("the appliance did not say what it has done")
 	}
-	return answer, syncDisc(filepath.Join(dir, "jail/ubd0"))
+	return answer, syncDiscs(filepath.Join(dir, "jail"))
 }
-
-func (d *draft) kernelFor() string { return d.Settings["kernel"] }
 
 // furnish writes what a start and its supervisor look for: settings, run, log.
 func (d *draft) furnish(ctx context.Context, s *stage) (notes []string, err error) {

@@ -113,6 +113,9 @@ func (d *draft) print(w io.Writer) error {
 		}
 		line("disc", "jail/ubd0: %s of %s, %v", how, d.image.Path, d.Disc)
 	}
+	for _, name := range d.copies {
+		line("disc", "jail/%s: copy of the other's", name)
+	}
 	for _, name := range slices.Sorted(maps.Keys(d.Settings)) {
 		line("setting", "%s: %s", name, strings.ReplaceAll(strings.TrimSpace(d.Settings[name]), "\n", " "))
 	}

@@ -36,14 +36,17 @@ type Spec struct {
 // A draft is a machine that is not there yet, all of it judged.
 type draft struct {
 	Spec
-	o      Options
-	root   string // the machines root
-	dir    string // the machine's directory
-	home   string // as the account's home is written: by the name of the root that was given
-	image  *image
-	device string // the guest's network device
-	m      *settings.Machine
-	fit    *job.Fit
+	o               Options
+	root            string // the machines root
+	dir             string // the machine's directory
+	home            string // as the account's home is written: by the name of the root that was given
+	image           *image
+	device          string   // the guest's network device
+	copies          []string // files of the jail that come from another's
+	renames         *parting // the machine whose name this is to be
+	applianceKernel string   // "": the machine's own
+	m               *settings.Machine
+	fit             *job.Fit
 
 	faults []error
 }

@@ -28,6 +28,7 @@ const noteName = ".uml-machine"
 type note struct {
 	Account  string            // that was made for it, or is to go with it; "": none
 	Home     string            // by which the account is known to be that one
+	User     string            // the account that its appliance runs as
 	Settings map[string]string `json:",omitempty"` // what it claims, of one that is made
 	From     string            `json:",omitempty"` // the machine whose discs are here for a while (rename)
 }
@@ -144,6 +145,8 @@ func hold(dir string, wait bool) (*os.File, error) {
 	return nil, fault.Temporary("%s: removed again and again", dir)
 }
 
+var errBusy = errors.New("another uml-machine is at work on it")
+
 func flock(f *os.File, wait bool) error {
 	how := unix.LOCK_EX
 	if !wait {
@@ -157,7 +160,7 @@ func flock(f *os.File, wait bool) error {
 	}
 	f.Close()
 	if err == unix.EWOULDBLOCK {
-		return fault.Temporary("%s: another uml-machine is at work on it", f.Name())
+		return fault.Temporary("%s: %w", f.Name(), errBusy)
 	}
 	return fmt.Errorf("lock %s: %w", f.Name(), err)
 }
@@ -247,7 +250,7 @@ func (s *stage) endAppliance() error {
 	}
 	at.Close()
 	uid := -1
-	if a, err := settings.FindAccount(s.note.Account); err == nil && s.note.Account != "" {
+	if a, err := settings.FindAccount(s.note.User); err == nil && s.note.User != "" {
 		uid = a.UID
 	}
 	signal := unix.SIGTERM
@@ -297,9 +300,14 @@ func (s *stage) settle() error {
 	if err := unix.Renameat2(unix.AT_FDCWD, s.dir, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE); err != nil {
 		return fault.Permanent("move %s to %s: %w", s.dir, to, err)
 	}
-	defer s.lock.Close()
+	s.dir = to
+	s.lock.Close()
+	// It is made: what fails now is no fault of it, and a note that stays is removed by Collect.
 	return errors.Join(syncDir(s.root), syncDir(filepath.Join(s.root, staging)), os.Remove(filepath.Join(to, noteName)))
 }
+
+// settled says whether it was moved to its place.
+func (s *stage) settled() bool { return s.dir == filepath.Join(s.root, s.name) }
 
 func syncDir(dir string) error {
 	f, err := open(dir)

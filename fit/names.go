@@ -44,6 +44,9 @@ func (d *fitting) names() error {
 // setHosts is hosts(5) with the guest's own line. Those of others stay; those that named the old
 // host, or by Debian's custom stood for it, go.
 func setHosts(text, old, name string, n *job.Network) string {
+	if n == nil {
+		return renameHosts(text, old, name)
+	}
 	addresses := own(n)
 	var kept []string
 	var four bool
@@ -72,6 +75,28 @@ func setHosts(text, old, name string, n *job.Network) string {
 		mine = append(mine, a.String()+"\t"+name)
 	}
 	return unlines(slices.Concat(first, mine, kept))
+}
+
+// renameHosts changes the name alone, where nothing is known of addresses.
+func renameHosts(text, old, name string) string {
+	all := lines(text)
+	for i, line := range all {
+		names, comment, _ := strings.Cut(line, "#")
+		fields := strings.Fields(names)
+		if old == "" || old == "localhost" || len(fields) < 2 || !slices.Contains(fields[1:], old) {
+			continue
+		}
+		for j := range fields[1:] {
+			if fields[1+j] == old {
+				fields[1+j] = name
+			}
+		}
+		all[i] = fields[0] + "\t" + strings.Join(fields[1:], " ")
+		if comment != "" {
+			all[i] += " #" + comment
+		}
+	}
+	return unlines(all)
 }
 
 // own are the first address of each kind, by which the guest knows itself.
