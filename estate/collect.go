@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"uml/appliance"
 	"uml/settings"
 )
 
@@ -17,6 +18,9 @@ func Collect(ctx context.Context, o Options) error {
 	root, err := o.root()
 	if err != nil {
 		return err
+	}
+	if !o.DryRun {
+		appliance.Sweep()
 	}
 	faults := []error{o.notes(root)}
 	if _, err := os.Lstat(filepath.Join(root, staging)); errors.Is(err, os.ErrNotExist) {

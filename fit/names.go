@@ -67,14 +67,14 @@ func setHosts(text, old, name string, n *job.Network) string {
 	if !four {
 		first = []string{"127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback"}
 	}
-	if len(addresses) == 0 {
-		return unlines(slices.Concat(first, []string{"127.0.1.1\t" + name}, kept))
-	}
 	var mine []string
 	for _, a := range addresses {
 		mine = append(mine, a.String()+"\t"+name)
 	}
-	return unlines(slices.Concat(first, mine, kept))
+	if len(mine) == 0 {
+		mine = []string{"127.0.1.1\t" + name}
+	}
+	return unlines(slices.Concat(mine, first, kept))
 }
 
 // renameHosts changes the name alone, where nothing is known of addresses.
