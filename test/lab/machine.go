@@ -350,8 +350,8 @@ func (l *Lab) Machined(name string) *Machine {
 	m := &Machine{Name: name, Dir: filepath.Join(l.Machines, name), l: l}
 	m.Jail = filepath.Join(m.Dir, "jail")
 	m.UID, _ = strconv.Atoi(strings.TrimSpace(l.Must("id", "-u", name)))
-	if text, err := os.ReadFile(filepath.Join(m.Dir, "settings/ip4")); err == nil {
-		m.IP4, _, _ = strings.Cut(strings.Fields(string(text))[0], "/")
+	if lines := strings.Fields(l.Run("cat", filepath.Join(m.Dir, "settings/ip4")).Out); len(lines) > 0 {
+		m.IP4, _, _ = strings.Cut(lines[0], "/")
 	}
 	return m
 }
