@@ -40,13 +40,13 @@ func (d *draft) inUse() (faults []error) {
 			faults = append(faults, d.compare(o)...)
 		}
 	}
-	if d.renames == nil {
-		return append(faults, d.onHost()...)
+	if _, err := os.Lstat("/sys/class/net/" + d.m.TAP); err == nil && d.m.Net.Kind != settings.None && (d.renames == nil || d.m.TAP != d.renames.m.TAP) {
+		say("interface %s is there already (choose another TAP: --set tap=NAME)", d.m.TAP)
 	}
-	if _, err := os.Lstat("/sys/class/net/" + d.m.TAP); err == nil && d.m.Net.Kind != settings.None && d.m.TAP != d.renames.m.TAP {
-		say("TAP %s is there already", d.m.TAP)
+	if d.renames != nil {
+		return faults
 	}
-	return faults
+	return append(faults, d.onHost()...)
 }
 
 // others are all machines but one, and those that are being made, as far as their settings can be

@@ -55,9 +55,7 @@ func (d *draft) report(s *secrets, a settings.Account, answer *job.Answer) *Repo
 	for _, p := range d.m.Addresses() {
 		r.Addresses = append(r.Addresses, p.String())
 	}
-	for _, n := range fitted.Notes {
-		r.Notes = append(r.Notes, n)
-	}
+	r.Notes = append(r.Notes, fitted.Notes...)
 	return r
 }
 

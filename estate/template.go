@@ -1,6 +1,7 @@
 package estate
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -94,7 +95,7 @@ func (o Options) newest(name string) (string, error) {
 
 // judge: it is a disc, and its own.
 func (i *image) judge() error {
-	if _, err := cow.Read(i.f); err == nil {
+	if _, err := cow.Read(i.f); !errors.Is(err, cow.ErrNone) {
 		return fault.Permanent("%s: is a COW file, and no disc (try: uml-disk cow merge %s --into NEW)", i.Path, i.Path)
 	}
 	if i.Size < 64<<10 {

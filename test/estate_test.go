@@ -15,7 +15,7 @@ import (
 
 // machine runs uml-machine.
 func machine(l *lab.Lab, args ...string) lab.Result {
-	return l.Run(append([]string{"uml-machine", "-q", "--templates", lab.Templates}, args...)...)
+	return l.Run(append([]string{"uml-machine", "-q"}, args...)...)
 }
 
 // estate is what uml-machine may leave nothing of: names in the machines root and the service
@@ -104,9 +104,9 @@ func TestNewKilled(t *testing.T) {
 	whole := 0
 	for i := range rounds(t) {
 		wait := random.Float64() * 2.5
-		l.Must("sh", "-c", `uml-machine -q --templates "$1" new anna --template small --cow --ip4 192.0.2.21 >/dev/null 2>&1 & p=$!; sleep $2; kill -9 $p; wait
+		l.Must("sh", "-c", `uml-machine -q new anna --template small --cow --ip4 192.0.2.21 >/dev/null 2>&1 & p=$!; sleep $1; kill -9 $p; wait
 			while pgrep -x useradd >/dev/null; do sleep 0.02; done`, // which nobody should kill
-			"sh", lab.Templates, fmt.Sprintf("%.4f", wait))
+			"sh", fmt.Sprintf("%.4f", wait))
 		if i%2 == 0 || i == rounds(t)-1 {
 			if r := l.Run("uml-machine", "gc"); r.Code != 0 {
 				t.Fatalf("killed after %.4f s: gc: %+v", wait, r)

@@ -32,7 +32,7 @@ type made struct {
 // newMachine makes one, and says how it was reported.
 func newMachine(t *testing.T, l *lab.Lab, args ...string) (m made) {
 	t.Helper()
-	out := l.Must(append([]string{"uml-machine", "-q", "--templates", lab.Templates}, append(args, "--json")...)...)
+	out := l.Must(append([]string{"uml-machine", "-q"}, append(args, "--json")...)...)
 	if err := json.Unmarshal([]byte(out), &m); err != nil {
 		t.Fatalf("%v in %s", err, out)
 	}

@@ -8,10 +8,6 @@ import (
 	"strings"
 )
 
-// Templates is where the host has them: /tmp is the jail's own, and a guest's backing file has
-// its path in the jail.
-const Templates = "/run/templates"
-
 // Template makes a template by hand, as what is in files says beside a small system of busybox
 // and the host's sshd, and returns its image. It was used: keys, logs and an id are in it.
 func (l *Lab) Template(name string, files map[string]string) string {
@@ -26,14 +22,9 @@ func (l *Lab) Template(name string, files map[string]string) string {
 // TemplateOf makes one of a tree.
 func (l *Lab) TemplateOf(name, tree, size string) string {
 	l.t.Helper()
-	dir := filepath.Join(l.Dir, "templates")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		l.t.Fatalf("lab: %v", err)
-	}
-	image := filepath.Join(dir, name+"@20261129T010203Z.img")
-	l.Must("sh", "-ec", `mkdir -p "$4"; mountpoint -q "$4" || mount --bind "$(dirname "$2")" "$4"
-		truncate -s "$1" "$2"; mkfs.ext4 -q -F -b 4096 -d "$3" "$2"; chmod 444 "$2"`, "sh", size, image, tree, Templates)
-	return filepath.Join(Templates, filepath.Base(image))
+	image := filepath.Join(Templates, name+"@20261129T010203Z.img")
+	l.Must("sh", "-ec", `truncate -s "$1" "$2"; mkfs.ext4 -q -F -b 4096 -d "$3" "$2"; chmod 444 "$2"`, "sh", size, image, tree)
+	return image
 }
 
 // used is what no two guests may have in common, and what tells of the one that was copied.
