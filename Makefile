@@ -80,7 +80,7 @@ SHARE = $(DESTDIR)$(PREFIX)/share
 install-completion:
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
 	install -m 644 completion/uml-ctl.bash $(SHARE)/bash-completion/completions/uml-ctl
-	for p in run net check jail shelld disk; do ln -sf uml-ctl $(SHARE)/bash-completion/completions/uml-$$p; done
+	for p in run net check jail shelld disk machine; do ln -sf uml-ctl $(SHARE)/bash-completion/completions/uml-$$p; done
 	install -m 644 completion/_uml-ctl $(SHARE)/zsh/site-functions
 
 clean:

@@ -9,7 +9,7 @@ _uml() {
 		--machines)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((++i < COMP_CWORD)) && machines=${COMP_WORDS[i]} ;;
-		--service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger)
+		--service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger | --template | --disc | --mem | --swap | --ip4 | --ip6 | --net | --gateway | --dns | --set | --account | --password-fd)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++)) ;;
 		-* | =) ;;
@@ -20,15 +20,15 @@ _uml() {
 	[[ $cur == = ]] && cur=
 	[[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD - 2]}
 	case $prev in
-	--machines | --service | --host-settings | --dir)
+	--machines | --service | --host-settings | --dir | --templates | --kernels)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
-	--log | --into | --backing)
+	--log | --into | --backing | --key | --kernel)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
-	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger) return ;;
+	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger | --template | --disc | --mem | --swap | --ip4 | --ip6 | --net | --gateway | --dns | --set | --account | --password-fd) return ;;
 	esac
 	local commands
 	commands=$("$program" --help 2>/dev/null | sed -n '/^COMMANDS:/,/^$/s/^   \([a-z-]*\).*/\1/p')
@@ -59,4 +59,4 @@ _uml() {
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
-complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk
+complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk uml-machine

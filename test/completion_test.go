@@ -41,6 +41,8 @@ func TestCompletion(t *testing.T) {
 		{"uml-net sho", "show"},
 		{"uml-disk cow mer", "merge"},
 		{"uml-disk list ma", "mail"},
+		{"uml-machine ren", "rename"},
+		{"uml-machine remove ma", "mail"},
 		{"uml-disk cow merge " + l.Dir + "/oth", other},
 		{"uml-ctl list none", ""},
 		{"uml-ctl log web", "web1 web2"},
