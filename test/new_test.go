@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -65,8 +66,12 @@ func TestNew(t *testing.T) {
 	t.Parallel()
 	l, image := estateLab(t)
 	key := l.Key() + ".pub"
-	a := newMachine(t, l, "new", "anna", "--template", "small", "--cow", "--swap", "16M", "--ip4", "192.0.2.21", "--key", key, "--set", "con2=pts")
+	a := newMachine(t, l, "new", "anna", "--template", "small", "--cow", "--swap", "16M", "--ip4", "192.0.2.21", "--ip6", "2001:db8:1::/64", "--key", key, "--set", "con2=pts")
 	b := newMachine(t, l, "new", "bert", "--template", "small", "--disc", "96M", "--ip4", "192.0.2.22", "--key", key)
+	conf := filepath.Join(l.Dir, "radvd.conf")
+	l.SetHost("radvd-conf", conf)
+	l.Must("uml-net", "radvd")
+	l.Must("radvd", "-C", conf, "-m", "logfile", "-l", filepath.Join(l.Dir, "radvd.log"))
 	for _, m := range []made{a, b} {
 		machine := l.Machined(m.Name)
 		machine.Activate()
@@ -87,8 +92,15 @@ func TestNew(t *testing.T) {
 	if !strings.Contains(two, b.MachineID) || a.MachineID == b.MachineID || !strings.Contains(two, "-rw-------") {
 		t.Errorf("bert: %s; anna's id %s", two, a.MachineID)
 	}
-	if size := strings.Fields(strings.SplitN(two, "1%", 2)[0]); len(size) == 0 {
-		t.Errorf("bert: %s", two)
+	blocks := 0
+	if f := strings.Fields(two[strings.Index(two, "/dev/root"):]); len(f) > 1 {
+		blocks, _ = strconv.Atoi(f[1])
+	}
+	if blocks < 75<<10 || blocks > 96<<10 {
+		t.Errorf("bert's root of 96M: %s", two)
+	}
+	for _, address := range a.Addresses[1:] { // ::2, and the one that it makes itself
+		l.Wait(address, func() bool { return l.Run("ping", "-n", "-q", "-c1", "-W1", address).Code == 0 })
 	}
 	if len(a.HostKeys) != 3 || a.HostKeys[0].Fingerprint == b.HostKeys[0].Fingerprint {
 		t.Errorf("host keys: %+v, %+v", a.HostKeys, b.HostKeys)
@@ -98,5 +110,31 @@ func TestNew(t *testing.T) {
 	}
 	if got := l.Must("sha256sum", image); got != l.Must("sha256sum", image) || read(t, filepath.Join(a.Dir, "settings/ubd0")) != "ubd0,"+image+"\n" {
 		t.Errorf("%s", read(t, filepath.Join(a.Dir, "settings/ubd0")))
+	}
+}
+
+// Without a key root has a password that is printed once, or the one that is given, and it is in no
+// argument list; what is in the guest's shadow is what crypt(3) makes of it.
+func TestNewPassword(t *testing.T) {
+	t.Parallel()
+	l, _ := estateLab(t)
+	a := newMachine(t, l, "new", "anna", "--template", "small")
+	b := newMachine(t, l, "new", "bert", "--template", "small", "--key", l.Key()+".pub")
+	out := l.Must("sh", "-c", `echo "two words" | uml-machine -q new carl --template small --password-fd 0`)
+	hash := func(name string) string {
+		line := l.Must("sh", "-c", `debugfs -R "cat /etc/shadow" $UML_MACHINES/$0/jail/ubd0 2>/dev/null | grep ^root:`, name)
+		return strings.Split(line, ":")[1]
+	}
+	crypt := func(password, salt string) string {
+		return l.Must("perl", "-e", "print crypt($ARGV[0], $ARGV[1])", password, salt)
+	}
+	if h := hash("anna"); a.Password == "" || crypt(a.Password, h) != h || !strings.HasPrefix(h, "$6$") {
+		t.Errorf("anna: %q, %s", a.Password, h)
+	}
+	if h := hash("bert"); b.Password != "" || h != "*" {
+		t.Errorf("bert: %q, %s", b.Password, h)
+	}
+	if h := hash("carl"); crypt("two words", h) != h || strings.Contains(out, "password") {
+		t.Errorf("carl: %s, %s", h, out)
 	}
 }
