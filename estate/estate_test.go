@@ -226,3 +226,28 @@ func TestStage(t *testing.T) {
 		t.Errorf("left %q", names)
 	}
 }
+
+// A machine stays on the kernel that was the default when it was made.
+func TestKernel(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	o := Options{Kernels: dir}
+	if got, err := o.kernel(""); err != nil || got != debianKernel {
+		t.Errorf("no store: %s, %v", got, err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "six"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "six/linux"), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("six", filepath.Join(dir, "default")); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"": dir + "/six/linux", "six": dir + "/six/linux", "/boot/x": "/boot/x", "seven": ""} {
+		got, err := o.kernel(name)
+		if (err != nil) != (want == "") || got != want {
+			t.Errorf("%q: %q, %v", name, got, err)
+		}
+	}
+}

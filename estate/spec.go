@@ -108,9 +108,13 @@ func (o Options) kernel(name string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
 	}
+	store, err := filepath.Abs(o.Kernels)
+	if err != nil {
+		return "", err
+	}
 	from := name
 	if from == "" {
-		to, err := os.Readlink(filepath.Join(o.Kernels, "default"))
+		to, err := os.Readlink(filepath.Join(store, "default"))
 		if errors.Is(err, os.ErrNotExist) {
 			return debianKernel, nil
 		}
@@ -119,7 +123,7 @@ func (o Options) kernel(name string) (string, error) {
 		}
 		from = filepath.Base(to)
 	}
-	file := filepath.Join(o.Kernels, from, "linux")
+	file := filepath.Join(store, from, "linux")
 	if _, err := os.Stat(file); err != nil {
 		return "", fault.Permanent("kernel %q: %w (uml-kernel list says which there are)", from, err)
 	}

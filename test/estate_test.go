@@ -89,6 +89,14 @@ func TestEstate(t *testing.T) {
 	l.Must("rm", "-r", l.Machines+"/.kept")
 	equal(t, estateOf(l), before)
 	equal(t, l.Must("uml-machine", "gc"), "")
+
+	// An account that somebody has made of the same name is not the one of the note.
+	l.Must("sh", "-ec", `useradd --system --home-dir /home/dora dora; d=$UML_MACHINES/.new/dora; mkdir -p $d/jail
+		echo "{\"Account\": \"dora\", \"Home\": \"$UML_MACHINES/dora\"}" >$d/.uml-machine`)
+	if r := machine(l, "new", "dora", "--template", "small"); r.Code != 100 || !strings.Contains(r.Err, `account "dora" is there already`) {
+		t.Errorf("%+v", r)
+	}
+	equal(t, l.Must("sh", "-c", "getent passwd dora | cut -d: -f6; ls -A $UML_MACHINES/.new"), "/home/dora\n")
 }
 
 // Killed anywhere, new leaves nothing that gc, or the next new of that name, does not remove: no
