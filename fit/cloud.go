@@ -38,7 +38,7 @@ func (d *fitting) cloud() error {
 
 func (d *fitting) userData() string {
 	var b strings.Builder
-	b.WriteString("#cloud-config\nssh_deletekeys: false\ndisable_root: false\npreserve_hostname: true\nmanage_etc_hosts: false\nmanage_resolv_conf: false\n")
+	b.WriteString("#cloud-config\nssh_deletekeys: false\nssh_genkeytypes: [ed25519]\nlocale: false\ndisable_root: false\npreserve_hostname: true\nmanage_etc_hosts: false\nmanage_resolv_conf: false\n")
 	if d.f.Root != nil && len(d.f.Root.Keys) > 0 {
 		b.WriteString("users:\n  - default\n  - name: root\n    lock_passwd: false\n    ssh_authorized_keys:\n")
 		for _, k := range d.f.Root.Keys {
