@@ -165,10 +165,21 @@ func (d *draft) furnish(ctx context.Context, s *stage) (notes []string, err erro
 	}
 	return nil, errors.Join(
 		os.Chown(main, a.UID, a.GID),
-		os.WriteFile(filepath.Join(s.dir, "log/run"), []byte("#!/bin/sh\nexec setuidgid "+a.Name+" multilog t ./main\n"), 0o755),
-		os.WriteFile(filepath.Join(s.dir, "run"), []byte("#!/bin/sh\nexec 2>&1\nexec "+program("uml-run")+"\n"), 0o755),
+		script(filepath.Join(s.dir, "log/run"), "exec setuidgid "+a.Name+" multilog t ./main\n"),
+		script(filepath.Join(s.dir, "run"), "exec 2>&1\nexec "+program("uml-run")+"\n"),
+		syncDir(filepath.Join(s.dir, "log")),
 		os.Chmod(s.dir, os.ModeSticky|0o755), // svscan starts the log too
 	)
+}
+
+// script writes a program of the shell, and waits until it is on the disc.
+func script(name, text string) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("#!/bin/sh\n" + text)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 func writeSettings(dir string, all map[string]string) error {
