@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bare packages install install-completion clean
+.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bare packages install install-completion clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -63,6 +63,10 @@ bench-ctl: packages build
 bench-disk: packages build
 	CGO_ENABLED=0 go run ./test/benchdisk
 
+# TEMPLATE is an image, such as one of uml-template; else a small one is made.
+bench-new: packages build
+	go run ./test/benchnew $(if $(TEMPLATE),-template $(TEMPLATE))
+
 packages:
 	@test/packages.sh
 
@@ -80,7 +84,7 @@ SHARE = $(DESTDIR)$(PREFIX)/share
 install-completion:
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
 	install -m 644 completion/uml-ctl.bash $(SHARE)/bash-completion/completions/uml-ctl
-	for p in run net check jail shelld disk kernel template; do ln -sf uml-ctl $(SHARE)/bash-completion/completions/uml-$$p; done
+	for p in run net check jail shelld disk kernel template machine; do ln -sf uml-ctl $(SHARE)/bash-completion/completions/uml-$$p; done
 	install -m 644 completion/_uml-ctl $(SHARE)/zsh/site-functions
 
 clean:

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,7 +28,7 @@ const (
 )
 
 func newRoom() (*room, error) {
-	sweep()
+	Sweep()
 	dir, err := os.MkdirTemp(rooms, prefix)
 	if err != nil {
 		return nil, err
@@ -45,12 +46,16 @@ func (r *room) remove() {
 	r.lock.Close()
 }
 
-// sweep removes what was left by those who were killed. One that was made at this moment
-// and is not locked yet is seen by its age of nothing.
-func sweep() {
+// Sweep removes what was left by those who were killed: there are secrets of jobs in it. One
+// that was made at this moment and is not locked yet is empty, and young.
+func Sweep() {
 	dirs, _ := filepath.Glob(filepath.Join(rooms, prefix+"*"))
 	for _, dir := range dirs {
-		if entries, err := os.ReadDir(dir); err != nil || len(entries) == 0 {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		if st, err := os.Stat(dir); len(entries) == 0 && (err != nil || time.Since(st.ModTime()) < time.Minute) {
 			continue
 		}
 		if f, err := hold(dir); err == nil {

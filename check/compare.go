@@ -102,7 +102,7 @@ type claim struct {
 func overlaps(all []*machine) {
 	var claims []claim
 	for _, m := range all {
-		for _, p := range claimed(m.Machine) {
+		for _, p := range m.Machine.Claimed() {
 			claims = append(claims, claim{p, m})
 		}
 	}
@@ -122,21 +122,6 @@ func overlaps(all []*machine) {
 		}
 		around = append(around, in)
 	}
-}
-
-// claimed: of the prefixes of its segment, which others have too, a bridged machine
-// has single addresses.
-func claimed(m *settings.Machine) []netip.Prefix {
-	if m.Net.Kind != settings.Bridged {
-		return slices.Concat(m.IP4, m.IP6)
-	}
-	all := slices.Clone(m.IP4)
-	for i := range m.IP6 {
-		for _, a := range m.Addresses6(i) {
-			all = append(all, netip.PrefixFrom(a, 128))
-		}
-	}
-	return all
 }
 
 // atMost keeps a mistake that all of 1,000 machines share from filling a screen a

@@ -12,7 +12,7 @@ _uml() {
 		--kernels)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((++i < COMP_CWORD)) && kernels=${COMP_WORDS[i]} ;;
-		--modules | --service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --ip4 | --dns)
+		--modules | --service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --template | --disc | --mem | --swap | --ip4 | --ip6 | --net | --gateway | --dns | --set | --account | --password-fd)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++)) ;;
 		-* | =) ;;
@@ -27,11 +27,11 @@ _uml() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
-	--log | --into | --backing | --kernel)
+	--log | --into | --backing | --key | --kernel)
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
-	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --ip4 | --dns) return ;;
+	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --template | --disc | --mem | --swap | --ip4 | --ip6 | --net | --gateway | --dns | --set | --account | --password-fd) return ;;
 	esac
 	local commands
 	commands=$("$program" --help 2>/dev/null | sed -n '/^COMMANDS:/,/^$/s/^   \([a-z-]*\).*/\1/p')
@@ -77,4 +77,4 @@ _uml() {
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
-complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk uml-kernel uml-template
+complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk uml-kernel uml-template uml-machine

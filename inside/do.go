@@ -27,6 +27,7 @@ func do(j *job.Job) (facts *job.Facts, err error) {
 		return nil, fault.Permanent("its filesystem: %w", err)
 	}
 	defer func() { err = errors.Join(err, unmount(j.ReadOnly)) }()
+	var fitted *job.Fitted
 	if j.Grow {
 		if err := grow(j.Root, kind); err != nil {
 			return nil, fmt.Errorf("grow the filesystem: %w", err)
@@ -43,7 +44,7 @@ func do(j *job.Job) (facts *job.Facts, err error) {
 		}
 	}
 	if j.Fit != nil {
-		if err := within(func() error { return fit.Fit(j.Fit) }); err != nil {
+		if fitted, err = fitWithin(j.Fit); err != nil {
 			return nil, err
 		}
 	}
@@ -56,7 +57,26 @@ func do(j *job.Job) (facts *job.Facts, err error) {
 			facts.Kind = kind
 		}
 	}
+	if err == nil && fitted != nil {
+		if facts == nil {
+			facts = &job.Facts{}
+		}
+		facts.Fitted = fitted
+	}
 	return facts, err
+}
+
+func fitWithin(f *job.Fit) (fitted *job.Fitted, err error) {
+	err = within(func() error {
+		at, err := os.OpenRoot("/")
+		if err != nil {
+			return err
+		}
+		defer at.Close()
+		fitted, err = fit.Do(at, f)
+		return err
+	})
+	return fitted, err
 }
 
 // within does something with the filesystem as /, so that no link of it leads elsewhere.

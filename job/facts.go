@@ -14,6 +14,7 @@ type Facts struct {
 	Packages []Package `json:",omitempty"` // sorted by name; not of rpm, whose database is another matter
 	Used     int64     // bytes
 	Inodes   int64     // in use
+	Fitted   *Fitted   `json:",omitempty"` // of Fit
 }
 
 // A Package is one that is installed.

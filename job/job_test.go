@@ -40,7 +40,7 @@ func FuzzParseLine(f *testing.F) {
 }
 
 func TestDecode(t *testing.T) {
-	j := Job{Root: "/dev/ubda", Limit: time.Minute, Fit: &Fit{Hostname: "x"}, Look: true}
+	j := Job{Root: "/dev/ubda", Limit: time.Minute, Fit: &Fit{Name: "x"}, Look: true}
 	got, err := Decode(j.Encode())
 	if err != nil || !reflect.DeepEqual(*got, j) {
 		t.Errorf("got %+v, %v", got, err)

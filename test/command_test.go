@@ -18,7 +18,7 @@ func TestCommandLines(t *testing.T) {
 	l := lab.New(t)
 	m := guest(l)
 	before := l.State()
-	for _, prog := range []string{"uml-run", "uml-jail", "uml-net", "uml-check", "uml-ctl", "uml-shelld"} {
+	for _, prog := range []string{"uml-run", "uml-jail", "uml-net", "uml-check", "uml-ctl", "uml-shelld", "uml-machine"} {
 		if r := m.Run(prog, "--help"); r.Code != 0 || r.Err != "" || !strings.HasPrefix(r.Out, "NAME:\n   "+prog+" - ") || !strings.Contains(r.Out, "--machines") {
 			t.Errorf("%s --help: exit %d, %q, printed\n%s", prog, r.Code, r.Err, r.Out)
 		}

@@ -48,6 +48,8 @@ func TestCompletion(t *testing.T) {
 		{"uml-kernel add " + l.Dir + "/oth", other},
 		{"uml-template upd", "update"},
 		{"uml-template build x " + l.Dir + "/oth", other},
+		{"uml-machine ren", "rename"},
+		{"uml-machine remove ma", "mail"},
 		{"uml-disk cow merge " + l.Dir + "/oth", other},
 		{"uml-ctl list none", ""},
 		{"uml-ctl log web", "web1 web2"},

@@ -343,3 +343,15 @@ func (l *Lab) Processes(kind func(Status) bool) (pids []int) {
 	}
 	return pids
 }
+
+// Machined is a machine that a program of the suite has made.
+func (l *Lab) Machined(name string) *Machine {
+	l.t.Helper()
+	m := &Machine{Name: name, Dir: filepath.Join(l.Machines, name), l: l}
+	m.Jail = filepath.Join(m.Dir, "jail")
+	m.UID, _ = strconv.Atoi(strings.TrimSpace(l.Must("id", "-u", name)))
+	if lines := strings.Fields(l.Run("cat", filepath.Join(m.Dir, "settings/ip4")).Out); len(lines) > 0 {
+		m.IP4, _, _ = strings.Cut(lines[0], "/")
+	}
+	return m
+}
