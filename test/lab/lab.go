@@ -23,6 +23,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -256,6 +257,16 @@ func (l *Lab) Cmd(ctx context.Context, dir string, args ...string) *exec.Cmd {
 func (l *Lab) Run(args ...string) Result {
 	l.t.Helper()
 	return l.RunIn(l.Dir, args...)
+}
+
+// Online runs a command on the host, in the network of whoever made the lab: it fetches
+// from a mirror what no lab can give.
+func (l *Lab) Online(args ...string) Result {
+	l.t.Helper()
+	cmd := l.Cmd(l.t.Context(), l.Dir, args...)
+	network := slices.Index(cmd.Args, "-n") // nsenter's
+	cmd.Args = slices.Delete(cmd.Args, network, network+1)
+	return l.finish(cmd)
 }
 
 // RunIn runs a command on the host with dir as its working directory. One that
