@@ -48,7 +48,7 @@ faults: packages build
 	FAULTS=all go test -count=1 -timeout 3h -v -run TestFaults ./test
 
 demo: packages build
-	@go run ./test/demo $(if $(KEEP),-keep)
+	@go run ./test/demo $(if $(KEEP),-keep) $(if $(FULL),-full)
 
 bench: packages build
 	go run ./test/bench

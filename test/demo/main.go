@@ -20,8 +20,15 @@ const address = "192.0.2.20"
 
 func main() {
 	keep := flag.Bool("keep", false, "leave the lab running")
+	whole := flag.Bool("full", false, "from an empty host to a guest that answers ssh, by a mirror of Debian's")
 	flag.Parse()
-	os.Exit(lab.Main(func(t lab.TB) { story(t, *keep) }))
+	os.Exit(lab.Main(func(t lab.TB) {
+		if *whole {
+			full(t)
+			return
+		}
+		story(t, *keep)
+	}))
 }
 
 func story(t lab.TB, keep bool) {
