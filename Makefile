@@ -65,7 +65,7 @@ bench-disk: packages build
 
 # TEMPLATE is an image, such as one of uml-template; else a small one is made.
 bench-new: packages build
-	go run ./test/benchnew $(if $(TEMPLATE),-template $(TEMPLATE))
+	go run ./test/benchnew
 
 packages:
 	@test/packages.sh

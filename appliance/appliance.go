@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"uml/fault"
-	"uml/handle"
 	"uml/job"
 	"uml/settings"
 )
@@ -72,7 +71,7 @@ const grace = 20 * time.Second
 // the fastest, and no job needs any (lib/raid6/algos.c, crypto/xor.c).
 const arguments = "quiet\nselinux=0\ninitcall_blacklist=raid6_select_algo,calibrate_xor_blocks\nrandom.trust_cpu=1"
 
-// prepare writes the settings of the machine.
+// prepare writes the settings of the machine: for this start alone, so none is synced.
 func (o Options) prepare(r *room) error {
 	if err := os.RemoveAll(filepath.Join(o.Dir, "settings")); err != nil {
 		return err
@@ -80,11 +79,6 @@ func (o Options) prepare(r *room) error {
 	if err := os.Mkdir(filepath.Join(o.Dir, "settings"), 0o755); err != nil {
 		return err
 	}
-	dir, err := handle.OpenDir(o.Dir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
 	all := map[string]string{
 		"user": o.User, "kernel": o.Kernel, "mem": o.Mem.String(), "initrd": r.initrd(), "args": arguments,
 		"root": "", "con": "null", "con0": "null,fd:1", "con1": "null", "net": "none",
@@ -94,7 +88,7 @@ func (o Options) prepare(r *room) error {
 	}
 	var errs []error
 	for name, value := range all {
-		errs = append(errs, settings.Write(dir, name, value))
+		errs = append(errs, os.WriteFile(filepath.Join(o.Dir, "settings", name), []byte(value+"\n"), 0o644))
 	}
 	return errors.Join(errs...)
 }

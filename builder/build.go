@@ -49,7 +49,7 @@ func Make(ctx context.Context, o Options, b Build) (*template.Template, error) {
 		return nil, err
 	}
 	defer s.Close()
-	j := job.Job{Root: "/dev/ubda", Look: true}
+	j := job.Job{Root: "/dev/ubda", Scratch: true, Look: true}
 	if kind == raw {
 		j.ReadOnly = true
 		err = s.copy(ctx, b)

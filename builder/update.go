@@ -58,7 +58,7 @@ func Update(ctx context.Context, o Options, r Refresh) (*template.Template, erro
 	a := s.appliance(map[string]string{"ubd0": "ubd0", "net": "routed", "ip4": upgrade.Address.String()})
 	a.Mem, a.Limit = memory, updateLimit
 	same := false
-	t, err := s.finish(ctx, a, job.Job{Root: "/dev/ubda", Upgrade: upgrade, Look: true},
+	t, err := s.finish(ctx, a, job.Job{Root: "/dev/ubda", Scratch: true, Upgrade: upgrade, Look: true},
 		template.Manifest{Name: name, Source: old.Source, From: old.Full()}, func(f *job.Facts) error {
 			same = slices.Equal(f.Packages, old.Packages)
 			if same {

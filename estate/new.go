@@ -89,7 +89,7 @@ func (d *draft) make(ctx context.Context, discs func(context.Context, *draft, *s
 	}
 	d.fit.Fresh, d.fit.Root = &s.fresh, &s.root
 	d.step("names, network, keys and passwords, by a throw-away guest")
-	answer, err := d.run(ctx, st.dir, job.Job{Root: d.m.Root, Grow: d.image != nil && int64(d.Disc) > d.image.Size, Fit: d.fit})
+	answer, err := d.run(ctx, st.dir, job.Job{Root: d.m.Root, Scratch: true, Grow: d.image != nil && int64(d.Disc) > d.image.Size, Fit: d.fit})
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 type Job struct {
 	Root     string        // its device, such as /dev/ubda
 	ReadOnly bool          `json:",omitempty"`
+	Scratch  bool          `json:",omitempty"` // the disc is thrown away if the job is not done: it needs no journal
 	Limit    time.Duration // the appliance ends itself then
 
 	Grow    bool     `json:",omitempty"` // the filesystem to the size of its device

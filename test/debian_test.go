@@ -2,11 +2,9 @@ package test
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -62,18 +60,13 @@ func debian(t *testing.T, l *lab.Lab) (full string) {
 func buildDebian(t *testing.T) (b built) {
 	t.Helper()
 	l := templateLab(t)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	cmd := l.Cmd(ctx, l.Dir, "uml-template", "build", "debian", "debian:bookworm")
-	cmd.Args = slices.DeleteFunc(cmd.Args, func(a string) bool { return a == "-n" }) // the mirror is behind the network of this host
-	var out, said bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &said
 	begin := time.Now()
-	if err := cmd.Run(); err != nil {
-		return built{err: fmt.Errorf("%w: %s", err, said.String())}
+	r := l.Online("uml-template", "build", "debian", "debian:bookworm")
+	if r.Code != 0 {
+		return built{err: fmt.Errorf("exit %d: %s", r.Code, r.Err)}
 	}
 	t.Logf("made in %v", time.Since(begin).Round(time.Second))
-	b.full = strings.TrimSpace(out.String())
+	b.full = strings.TrimSpace(r.Out)
 	at := filepath.Join(l.Dir, "templates", b.full)
 	if b.manifest, b.err = os.ReadFile(at + ".json"); b.err == nil {
 		b.image, b.err = os.Open(at + ".img") // which stays, without a name
