@@ -18,7 +18,7 @@ func TestTry(t *testing.T) {
 	store(l, m, odd)
 	l.Must("sh", "-ec", "cd $0; truncate -s 1049088 ubd1; chown odd: ubd1", odd.Jail) // no COW file is made on such a disc
 	state := func() string {
-		return l.Must("sh", "-c", "cd $0; md5sum */jail/ubd* */settings/*; ls -A . */; ip -br link; ip route; cat /proc/mounts; ps -eo args | grep -v -e '^ps ' -e '^sh -c'", l.Machines)
+		return l.Must("sh", "-c", "cd $0; md5sum */jail/ubd* */settings/*; ls -A . */; ip -br link; ip route; cat /proc/mounts; pgrep -a -f '^(linux|uml-)'", l.Machines)
 	}
 	before := state()
 	for _, c := range []struct{ machine, address string }{{"guest", address}, {"odd", ""}} {
