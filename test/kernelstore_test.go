@@ -77,6 +77,9 @@ func TestKernelKilled(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i*i)*20*time.Millisecond)
 		l.Cmd(ctx, "/", "uml-kernel", "add", "user-mode-linux", fmt.Sprintf("k%d", i)).Run()
 		cancel()
+		l.Wait("its end", func() bool {
+			return len(l.Processes(func(s lab.Status) bool { return s["Name"] == "uml-kernel" })) == 0
+		})
 		// Whole: all four files, and what the manifest says of the image.
 		out := l.Must("sh", "-ec", `cd $0 2>/dev/null || exit 0; for k in k*; do test -d $k || continue; set -- $k/*; test $# = 4; grep -q $(sha256sum <$k/linux | cut -d' ' -f1) $k/manifest.json; e2fsck -fn $k/modules.img >/dev/null 2>&1; echo $k; done`, in)
 		there = strings.Count(out, "\n")
