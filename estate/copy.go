@@ -78,13 +78,24 @@ func (d *draft) inherit(p *parting) error {
 		if d.applianceKernel, err = d.o.kernel(""); err != nil {
 			return err
 		}
-		file = filepath.Join(p.dir, "jail", p.m.Kernel)
+		d.device, err = p.jailDevice(own["transport"])
+	} else {
+		d.device, err = device(file, own["transport"])
 	}
-	d.device, err = device(file, own["transport"])
 	if root, ok := p.rootDisc(); !ok || filepath.IsAbs(root.File) || p.m.Initrd != "" {
 		err = errors.Join(err, fault.Permanent("%s: its root is no disc of its own, but made of several by what its initrd does: such a one is not copied", p.name))
 	}
 	return err
+}
+
+// jailDevice is device of a kernel in the jail, which is its user's: whatever lies there.
+func (p *parting) jailDevice(transport string) (string, error) {
+	at, err := p.at.Open(filepath.Join("jail", p.m.Kernel))
+	if err != nil {
+		return "", fault.Permanent("kernel: %w", err)
+	}
+	defer at.Close()
+	return deviceOf(at, at.Path, transport)
 }
 
 // rootDisc is the disc that is the guest's root.

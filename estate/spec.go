@@ -11,7 +11,10 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"uml/fault"
+	"uml/handle"
 	"uml/job"
 	"uml/kernel"
 	"uml/settings"
@@ -133,7 +136,20 @@ func (o Options) kernel(name string) (string, error) {
 const debianKernel = "/usr/bin/linux.uml"
 
 func device(file, transport string) (string, error) {
-	f, err := os.Open(file)
+	at, err := handle.Open(file)
+	if err != nil {
+		return "", fault.Permanent("kernel: %w", err)
+	}
+	defer at.Close()
+	return deviceOf(at, file, transport)
+}
+
+// deviceOf is for a file that may be a guest's user's: a fifo would wait for ever.
+func deviceOf(at *handle.File, file, transport string) (string, error) {
+	if err := at.Regular(); err != nil {
+		return "", err
+	}
+	f, err := at.Reopen(unix.O_RDONLY)
 	if err != nil {
 		return "", fault.Permanent("kernel: %w", err)
 	}
