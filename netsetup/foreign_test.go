@@ -200,7 +200,11 @@ func TestExternal(t *testing.T) {
 // (ENETDOWN) until a worker of its own has seen that the port is up
 // (net/bridge/br_netlink.c, br_set_port_state; net/core/link_watch.c).
 func listens(port string, state int) string {
-	return fmt.Sprintf("until ip -o link show dev %s | grep -q 'state UP'; do sleep 0.01; done; bridge link set dev %[1]s state %d", port, state)
+	return fmt.Sprintf("%s; bridge link set dev %s state %d", isUp(port), port, state)
+}
+
+func isUp(device string) string {
+	return "until ip -o link show dev " + device + " | grep -q 'state UP'; do sleep 0.01; done"
 }
 
 // A TAP that must be made anew is not taken from a guest that runs on it.

@@ -130,6 +130,10 @@ func newWorld(t testing.TB) world {
 		ip -6 addr add 2001:db8::2/64 dev eth0 nodad; ip link set eth0 up`)
 	w.host.sh("ip route add default via 192.0.2.254; ip -6 route add default via 2001:db8::2")
 	w.other.sh("ip -6 route add 2001:db8:1::/48 via 2001:db8::1; ip -6 route add 2001:db8:2::/48 via 2001:db8::1")
+	// What the kernel says of a device comes from a worker of its own, later.
+	for _, s := range []*space{w.host, w.other} {
+		s.sh(isUp("eth0"))
+	}
 	return w
 }
 
