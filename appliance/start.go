@@ -22,7 +22,7 @@ import (
 )
 
 // start runs uml-run in the machine's directory until its guest has ended. TERM ends both
-// at once and leaves nothing; a kernel that is killed leaves children (package lock).
+// at once; a kernel that is killed leaves children (package lock).
 func (o Options) start(ctx context.Context, roomDir string) (*job.Answer, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -42,7 +42,13 @@ func (o Options) start(ctx context.Context, roomDir string) (*job.Answer, error)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
+	ended := make(chan struct{})
+	go func() {
+		EndChildren(cmd.Process.Pid)
+		close(ended)
+	}()
 	answer, wrong := listen(out, said)
+	<-ended
 	err = cmd.Wait()
 	switch {
 	case ctx.Err() != nil:
@@ -53,6 +59,16 @@ func (o Options) start(ctx context.Context, roomDir string) (*job.Answer, error)
 		return nil, fault.Permanent("the appliance in %s: %w", o.Dir, wrong)
 	}
 	return nil, o.silent(err, said)
+}
+
+// EndChildren waits for the end of a guest's kernel, which leads a process group, and ends
+// what is left of its children: with TERM one is now and then that was being made at that
+// moment, stopped for ever, and it has the console open. The group's number is nobody
+// else's as long as the kernel is not waited for.
+func EndChildren(pid int) {
+	for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
+	}
+	unix.Kill(-pid, unix.SIGKILL)
 }
 
 // silent is why there is no answer: uml-run has refused the start, or the kernel has died

@@ -50,7 +50,7 @@ func TestLayout(t *testing.T) {
 		"initramfs":  own("fault"),
 		"deb":        own("fault"),
 		"kernels":    append(own("deb", "initramfs", "kernel", "lock", "program", "tool"), low...),
-		"trial":      append(own("cow", "lock", "mconsole", "packet", "sparse", "superblock"), low...),
+		"trial":      append(own("appliance", "cow", "initramfs", "job", "lock", "mconsole", "packet", "sparse", "superblock"), low...),
 		"job":        own("fault"),
 		"appliance":  append(own("initramfs", "job"), low...),
 		// What runs in the guest.

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"uml/appliance"
 	"uml/fault"
 )
 
@@ -48,7 +49,7 @@ func watch(program, host string) int {
 	tell.Close()
 	ended := make(chan error, 1)
 	go func() {
-		endChildren(cmd.Process.Pid)
+		appliance.EndChildren(cmd.Process.Pid)
 		ended <- cmd.Wait()
 	}()
 	select {
@@ -60,15 +61,6 @@ func watch(program, host string) int {
 	kill := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 	defer kill.Stop()
 	return exitStatus(<-ended)
-}
-
-// endChildren waits for the kernel's end, and ends what is left of its children: with TERM one
-// is now and then that was being made at that moment, stopped for ever. The number of
-// their group is nobody else's as long as the kernel is not waited for.
-func endChildren(pid int) {
-	for unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil) == unix.EINTR {
-	}
-	unix.Kill(-pid, unix.SIGKILL)
 }
 
 // patience is how long a kernel has to end.
