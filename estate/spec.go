@@ -17,6 +17,7 @@ import (
 	"uml/handle"
 	"uml/job"
 	"uml/kernel"
+	"uml/kernels"
 	"uml/settings"
 )
 
@@ -111,29 +112,19 @@ func (o Options) kernel(name string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
 	}
+	if name == "" {
+		return kernels.DefaultImage(o.Kernels)
+	}
 	store, err := filepath.Abs(o.Kernels)
 	if err != nil {
 		return "", err
 	}
-	from := name
-	if from == "" {
-		to, err := os.Readlink(filepath.Join(store, "default"))
-		if errors.Is(err, os.ErrNotExist) {
-			return debianKernel, nil
-		}
-		if err != nil {
-			return "", fault.Permanent("the default kernel: %w", err)
-		}
-		from = filepath.Base(to)
-	}
-	file := filepath.Join(store, from, "linux")
+	file := filepath.Join(store, name, "linux")
 	if _, err := os.Stat(file); err != nil {
-		return "", fault.Permanent("kernel %q: %w (uml-kernel list says which there are)", from, err)
+		return "", fault.Permanent("kernel %q: %w (uml-kernel list says which there are)", name, err)
 	}
 	return file, nil
 }
-
-const debianKernel = "/usr/bin/linux.uml"
 
 func device(file, transport string) (string, error) {
 	at, err := handle.Open(file)

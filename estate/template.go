@@ -12,6 +12,7 @@ import (
 	"uml/cow"
 	"uml/fault"
 	"uml/handle"
+	"uml/lock"
 	"uml/superblock"
 )
 
@@ -54,6 +55,10 @@ func (o Options) template(name string) (*image, error) {
 	}
 	f, err := at.Reopen(unix.O_RDONLY)
 	if err != nil {
+		return nil, err
+	}
+	if err := lock.TakeDisc(f, true); err != nil { // until the machine is there, so that uml-template removes it no more
+		f.Close()
 		return nil, err
 	}
 	i := &image{Path: real, Size: at.Stat.Size, Taken: at.Stat.Blocks * 512, f: f}

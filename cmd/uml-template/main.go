@@ -14,6 +14,7 @@ import (
 	"uml/builder"
 	"uml/cmdline"
 	"uml/fault"
+	"uml/kernels"
 	"uml/progress"
 	"uml/screen"
 	"uml/settings"
@@ -26,7 +27,7 @@ const prog = "uml-template"
 
 var (
 	templates = &cli.StringFlag{Name: "templates", Value: template.Default, EnvVars: []string{"UML_TEMPLATES"}, TakesFile: true, Usage: "templates are in `DIR`"}
-	kernels   = &cli.StringFlag{Name: "kernels", Value: "/var/lib/uml/kernels", EnvVars: []string{"UML_KERNELS"}, TakesFile: true, Usage: "kernels are in `DIR`"}
+	kernelsAt = &cli.StringFlag{Name: "kernels", Value: "/var/lib/uml/kernels", EnvVars: []string{"UML_KERNELS"}, TakesFile: true, Usage: "kernels are in `DIR`"}
 	kernel    = &cli.StringFlag{Name: "kernel", TakesFile: true, Usage: "the guests that do the work run this kernel `IMAGE`, not the default of the kernels' directory, or /usr/bin/linux.uml"}
 	quiet     = &cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, DisableDefaultText: true, Usage: "say and show nothing of what is being done"}
 	verbose   = &cli.BoolFlag{Name: "verbose", DisableDefaultText: true, Usage: "print what the guests say that do the work"}
@@ -38,7 +39,7 @@ func run(args []string) int {
 		Name:      prog,
 		Usage:     "make and keep templates, which guests' discs are copies of or stand on",
 		UsageText: "uml-template build NAME debian:SUITE|DIRECTORY|ARCHIVE|IMAGE\numl-template update NAME --ip4 ADDRESS\numl-template list | show NAME | verify [NAME...] | remove NAME... | gc",
-		Flags:     []cli.Flag{templates, cmdline.Machines, kernels, kernel, quiet, verbose},
+		Flags:     []cli.Flag{templates, cmdline.Machines, kernelsAt, kernel, quiet, verbose},
 		Commands: []*cli.Command{
 			{Name: "build", ArgsUsage: "NAME SOURCE", Usage: "make a template of Debian's packages, a directory, a tar archive, an OCI image, or an image of a filesystem", Action: names(2, build), Flags: []cli.Flag{
 				&cli.StringFlag{Name: "size", Value: "2G", Usage: "`SIZE` of its filesystem, of which a machine may have a larger copy"},
@@ -111,10 +112,7 @@ func kernelImage(c *cli.Context) (string, error) {
 	if k := c.String("kernel"); k != "" {
 		return filepath.Abs(k)
 	}
-	if dir, err := filepath.EvalSymlinks(filepath.Join(c.String("kernels"), "default")); err == nil {
-		return filepath.Join(dir, "linux"), nil
-	}
-	return "/usr/bin/linux.uml", nil
+	return kernels.DefaultImage(c.String("kernels"))
 }
 
 func work(c *cli.Context) func(string, int64) (func(int64), func()) {
