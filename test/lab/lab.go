@@ -249,7 +249,9 @@ func (l *Lab) Cmd(ctx context.Context, dir string, args ...string) *exec.Cmd {
 		"PATH="+l.Bin+":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
-	cmd.WaitDelay = time.Second // a guest kernel leaves the process group and keeps the output
+	// A guest kernel leaves the process group and keeps the output. What has not come when
+	// this is over is lost, and a busy machine needs a second now and then.
+	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
 
