@@ -72,8 +72,7 @@ echo '/dev/ubda / ext4 defaults 0 1' >$d/etc/fstab
 echo $name >$d/etc/hostname
 printf '127.0.0.1 localhost\n%s %s\n' $ip $name >$d/etc/hosts
 printf 'auto lo vec0\niface lo inet loopback\niface vec0 inet static\n address %s/32\n post-up ip route add 192.0.2.10 dev vec0; ip route add default via 192.0.2.10\n' $ip >$d/etc/network/interfaces
-sed -i '/^nameserver/d' $d/etc/resolv.conf
-echo 'nameserver 192.0.2.1' >>$d/etc/resolv.conf
+echo 'nameserver 192.0.2.1' >$d/etc/resolv.conf
 rm -f $d/etc/ssh/ssh_host_* $d/root/.bash_history
 find $d/var/log -type f -delete
 for k in ed25519 ecdsa rsa; do ssh-keygen -q -t $k -N '' -C root@$name -f $d/etc/ssh/ssh_host_${k}_key; done
