@@ -6,15 +6,20 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"uml/appliance"
+	"uml/runscript"
 	"uml/settings"
 )
 
 // Collect removes what interrupted ones have left: half-made machines with the accounts that were
 // made for them, machines that were being removed, notes of what was just done. What another is at
 // work on is left alone. It prints what it did, nothing if nothing was amiss.
-func Collect(ctx context.Context, o Options) error {
+//
+// With older, what moves to other hosts have kept here, and what moves from others have left, goes
+// too, if nothing was done to it for so long.
+func Collect(ctx context.Context, o Options, older *time.Duration) error {
 	root, err := o.root()
 	if err != nil {
 		return err
@@ -22,7 +27,7 @@ func Collect(ctx context.Context, o Options) error {
 	if !o.DryRun {
 		appliance.Sweep()
 	}
-	faults := []error{o.notes(root)}
+	faults := []error{o.notes(root), o.keptOnes(ctx, root, older)}
 	if _, err := os.Lstat(filepath.Join(root, staging)); errors.Is(err, os.ErrNotExist) {
 		return errors.Join(faults...)
 	}
@@ -40,13 +45,16 @@ func Collect(ctx context.Context, o Options) error {
 			faults = append(faults, err)
 			continue
 		}
-		faults = append(faults, o.collect(ctx, s))
+		faults = append(faults, o.collect(ctx, s, older))
 	}
 	return errors.Join(faults...)
 }
 
-func (o Options) collect(ctx context.Context, s *stage) error {
+func (o Options) collect(ctx context.Context, s *stage, older *time.Duration) error {
 	what := "remove "
+	if s.note.Move != "" && !old(filepath.Join(s.dir, noteName), older) {
+		return s.lock.Close() // the other host may go on with it
+	}
 	if s.note.From != "" {
 		what = "end the rename of " + s.note.From + ", remove "
 	}
@@ -58,6 +66,61 @@ func (o Options) collect(ctx context.Context, s *stage) error {
 	}
 	_, err := fmt.Fprintln(o.Out, what+where)
 	return err
+}
+
+// old says whether a file was not changed for so long.
+func old(file string, older *time.Duration) bool {
+	st, err := os.Lstat(file)
+	return err == nil && older != nil && time.Since(st.ModTime()) >= *older
+}
+
+// keptOnes are machines that were moved to other hosts: an account that is left goes, and those
+// that are older. They are kept by the time at which they were moved.
+func (o Options) keptOnes(ctx context.Context, root string, older *time.Duration) error {
+	all, err := filepath.Glob(filepath.Join(root, kept, "*"+movedMark+"*"))
+	var faults []error
+	for _, dir := range all {
+		if !o.DryRun {
+			if err := o.leftAccount(ctx, root, dir); err != nil {
+				faults = append(faults, err)
+				continue
+			}
+		}
+		if !old(filepath.Join(dir, runscript.MovedTo), older) {
+			continue
+		}
+		if !o.DryRun {
+			if err := os.RemoveAll(dir); err != nil {
+				faults = append(faults, err)
+				continue
+			}
+		}
+		fmt.Fprintln(o.Out, "remove "+dir)
+	}
+	return errors.Join(append(faults, err)...)
+}
+
+// leftAccount removes the account of one whose move was interrupted in its last step.
+func (o Options) leftAccount(ctx context.Context, root, dir string) error {
+	n, err := readNote(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s := &stage{root: root, dir: dir, note: n}
+	if s.lock, err = open(dir); err != nil {
+		return err
+	}
+	if err := flock(s.lock, false); err != nil {
+		return ignore(err, errBusy)
+	}
+	defer s.lock.Close()
+	if _, err := os.Lstat(n.Home); err == nil {
+		s.note.Account = "" // a new machine has it: it came back
+	}
+	return s.leaveAccount(ctx)
 }
 
 // notes that are in machines are of no use: either all was done but to remove it, or nothing.

@@ -25,7 +25,7 @@ func (d *draft) inUse() (faults []error) {
 			say("%s: is there already", name)
 		}
 	}
-	if d.renames != nil && d.Account == d.renames.m.User.Name {
+	if d.ownAccount || d.renames != nil && d.Account == d.renames.m.User.Name {
 		// it stays as it is
 	} else if u, err := user.Lookup(d.Account); err == nil {
 		say("account %q is there already (user id %s, home %s; --account names another)", d.Account, u.Uid, u.HomeDir)

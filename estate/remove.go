@@ -94,7 +94,20 @@ type parting struct {
 }
 
 // take opens it, and refuses one that runs.
-func (o Options) take(root, name string) (p *parting, err error) {
+func (o Options) take(root, name string) (*parting, error) {
+	p, err := o.seize(root, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.down(); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// seize opens it, whether it runs or not, for this uml-machine alone.
+func (o Options) seize(root, name string) (p *parting, err error) {
 	p = &parting{o: o, root: root, name: name, dir: filepath.Join(root, name)}
 	defer func() {
 		if err != nil {
@@ -118,10 +131,13 @@ func (o Options) take(root, name string) (p *parting, err error) {
 	if p.m == nil || p.m.User.UID == 0 { // other faults are no matter here
 		return p, err
 	}
-	return p, p.down()
+	return p, nil
 }
 
 func (p *parting) close() {
+	if p == nil {
+		return
+	}
 	for _, f := range []*os.File{p.held, p.lock} {
 		if f != nil {
 			f.Close()

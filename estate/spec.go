@@ -48,6 +48,7 @@ type draft struct {
 	device          string   // the guest's network device
 	copies          []string // files of the jail that come from another's
 	renames         *parting // the machine whose name this is to be
+	ownAccount      bool     // it is there already, and nobody else's: its home says so
 	applianceKernel string   // "": the machine's own
 	m               *settings.Machine
 	fit             *job.Fit

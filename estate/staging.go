@@ -31,6 +31,9 @@ type note struct {
 	User     string            // the account that its appliance runs as
 	Settings map[string]string `json:",omitempty"` // what it claims, of one that is made
 	From     string            `json:",omitempty"` // the machine whose discs are here for a while (rename)
+	Move     string            `json:",omitempty"` // by which it comes from another host, and
+	Host     string            `json:",omitempty"` // from which;
+	Ready    bool              `json:",omitempty"` // it is whole, but for being taken
 }
 
 // A stage is one's directory of staging, locked.
@@ -86,6 +89,10 @@ func (o Options) clear(ctx context.Context, root, name string) error {
 	s, err := find(root, name)
 	if s == nil || err != nil {
 		return err
+	}
+	if s.note.Move != "" {
+		s.lock.Close()
+		return fault.Permanent("%s is coming from %s (uml-machine move --abort there ends that, or uml-machine gc --older 0 here)", name, s.note.Host)
 	}
 	return o.undo(ctx, s)
 }

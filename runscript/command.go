@@ -30,6 +30,9 @@ func Command(ctx context.Context, o Options, argv []string) error {
 	if err := errors.Join(s.checkOwner(), s.takeLock()); err != nil {
 		return err
 	}
+	if err := s.notMoved(); err != nil {
+		return err
+	}
 	if err := s.structure(); err != nil {
 		return err
 	}

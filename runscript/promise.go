@@ -49,6 +49,37 @@ func (s *start) enterPromise(p *ledger.Promise, most ledger.Sums) (others ledger
 	return p.Make(ledger.File, most)
 }
 
+// RoomFor says whether a start of a machine that is not here yet would have its RAM promised, as
+// things are now; a note where it would only warn.
+func RoomFor(m *settings.Machine, host *settings.Host, beside ...*settings.Machine) (note string, err error) {
+	ram, err := memory.OfHost()
+	if err != nil {
+		return "", err
+	}
+	standing, err := ledger.Look(ledger.File)
+	if err != nil {
+		return "", err
+	}
+	others := standing.But(-1)
+	for _, b := range beside {
+		others.Guests++
+		others.All += b.Mem + memory.Overhead
+		if b.Lock {
+			others.Locked += b.Mem + memory.Overhead
+		}
+	}
+	p := &ledger.Promise{Size: m.Mem + memory.Overhead, Locked: m.Lock}
+	most := limits(ram, host)
+	if p.Within(others, most) {
+		return "", nil
+	}
+	text := fmt.Sprintf("%v of RAM would be promised to %d guests that run, and the host has %v", round(others.All+p.Size), others.Guests+1, round(ram))
+	if host.Overcommit == 0 && (!p.Locked || others.Locked+p.Size <= most.Locked) {
+		return text, nil
+	}
+	return "", fault.Temporary("%s (%s: %s)", text, host.File("overcommit"), overcommit(host))
+}
+
 // standing is found once for all machines that are examined.
 func (s *start) standing() (ledger.Standing, error) {
 	if s.seen != nil {

@@ -148,6 +148,9 @@ func (s *start) run(ctx context.Context, last func() error) error {
 	if err := s.takeLock(); err != nil {
 		return err
 	}
+	if err := s.notMoved(); err != nil {
+		return err
+	}
 	if err := s.promise(); err != nil {
 		return err
 	}

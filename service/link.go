@@ -66,6 +66,19 @@ func (m *Machine) sayDown(say func(string)) {
 	}
 }
 
+// Active says whether the machine is activated, and whether its supervisor, if it has one,
+// is to have its guest up.
+func (m *Machine) Active() (linked, up bool, err error) {
+	if linked, err = m.linked(); err != nil {
+		return false, false, err
+	}
+	s, err := supervisor.Read(m.dir)
+	if err != nil || !s.Supervised {
+		return linked, false, err
+	}
+	return linked, s.Want == supervisor.Up || s.Want == supervisor.AsIs && s.PID != 0, nil
+}
+
 // linked says whether the machine's link is there. Anything else of that name is
 // somebody's, and an error.
 func (m *Machine) linked() (bool, error) {

@@ -55,6 +55,13 @@ func (m *Machine) Stop(ctx context.Context, timeout time.Duration) (s Stopped, e
 	return m.stop(ctx, timeout, m.end, false)
 }
 
+// Shut is Stop for who would rather have the guest run than lose anything: a guest that
+// does not end by itself in time goes on running, and is the error. Its supervisor was
+// told to keep it down all the same; Up takes that back.
+func (m *Machine) Shut(ctx context.Context, timeout time.Duration) (s Stopped, err error) {
+	return m.stop(ctx, timeout, m.ask, false)
+}
+
 // stop has the guest not started again, and ends it; at once, even a kernel that does
 // not hold its lock.
 func (m *Machine) stop(ctx context.Context, timeout time.Duration, end func(context.Context, *lock.Holder, time.Time, *Stopped) error, atOnce bool) (s Stopped, err error) {
@@ -122,11 +129,7 @@ func (m *Machine) end(ctx context.Context, h *lock.Holder, until time.Time, s *S
 		return err
 	}
 	if ended {
-		s.Outcome, s.Why = Clean, nil
-		if status := k.status(); status != 0 {
-			s.Outcome, s.Why = Crashed, how(status)
-		}
-		return m.straysOf(k.uid)
+		return k.ended(s)
 	}
 	if k.settle(ctx); ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -147,6 +150,32 @@ func (m *Machine) end(ctx context.Context, h *lock.Holder, until time.Time, s *S
 		}
 	}
 	return fault.Temporary("%s: process %d was killed, and does not end (state D in ps?)", m.Real, k.pid)
+}
+
+// ask is end for Shut.
+func (m *Machine) ask(ctx context.Context, h *lock.Holder, until time.Time, s *Stopped) error {
+	k, err := m.hold(h)
+	if k == nil || err != nil {
+		return err
+	}
+	defer k.close()
+	ended, err := k.shutDown(ctx, until, s)
+	if err != nil {
+		return err
+	}
+	if !ended {
+		return fault.Temporary("%s: process %d, the guest, was asked to end, and goes on: %w", m.Real, k.pid, s.Why)
+	}
+	return k.ended(s)
+}
+
+// ended is for a kernel that has ended by itself.
+func (k *kernel) ended(s *Stopped) error {
+	s.Outcome, s.Why = Clean, nil
+	if status := k.status(); status != 0 {
+		s.Outcome, s.Why = Crashed, how(status)
+	}
+	return k.m.straysOf(k.uid)
 }
 
 func how(status unix.WaitStatus) error {

@@ -1,0 +1,34 @@
+package runscript
+
+import (
+	"errors"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"uml/fault"
+)
+
+// MovedTo is the file in a machine's directory which says to what host its guest was moved
+// (paper 3.1). While it is there the guest is that host's, or on its way.
+const MovedTo = "moved-to"
+
+// notMoved is asked under the lock: who marks a machine holds it, so that no start comes
+// between.
+func (s *start) notMoved() error {
+	s.plan("check", "%s is not there", s.dir.Join(MovedTo))
+	f, err := s.dir.Open(MovedTo)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text, err := f.Read(1000)
+	if err != nil {
+		return err
+	}
+	host, _, _ := strings.Cut(string(text), "\n")
+	return fault.Permanent("%s: the guest was moved to %s (start it there; uml-machine move %s %s goes on with a move that was interrupted, and with --abort takes it back)", f.Path, host, s.m.Name, host)
+}
