@@ -45,17 +45,26 @@ type Errand struct {
 	Kernel  string // "": the same as there
 }
 
-// Judge looks at everything that Receive needs, and changes nothing.
-func (o Options) Judge(ctx context.Context, p *Passport, e Errand) (*Coming, error) {
-	c, err := o.judge(ctx, p, e)
+// Judge looks at everything that Receive needs, and changes nothing. Beside are others that were
+// judged, and are to come too.
+func (o Options) Judge(ctx context.Context, p *Passport, e Errand, beside []*Coming) (*Coming, error) {
+	c, err := o.judge(ctx, p, e, beside)
 	if err != nil {
 		return nil, err
 	}
+	need := c.need()
+	for _, b := range beside {
+		need += b.need()
+		if c.d.m != nil {
+			c.d.faults = append(c.d.faults, c.d.compare(b.d.m)...)
+		}
+	}
+	c.d.fault(c.d.roomFor(need))
 	c.d.faults = append(c.d.faults, c.d.inUse()...)
 	return c, c.d.judged()
 }
 
-func (o Options) judge(ctx context.Context, p *Passport, e Errand) (*Coming, error) {
+func (o Options) judge(ctx context.Context, p *Passport, e Errand, beside []*Coming) (*Coming, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -87,7 +96,11 @@ func (o Options) judge(ctx context.Context, p *Passport, e Errand) (*Coming, err
 	}
 	c.named()
 	c.otherSegment(p.Segment)
-	note, err := runscript.RoomFor(d.m, c.host)
+	var others []*settings.Machine
+	for _, b := range beside {
+		others = append(others, b.d.m)
+	}
+	note, err := runscript.RoomFor(d.m, c.host, others...)
 	d.fault(err)
 	if note != "" {
 		c.Notes = append(c.Notes, note)
@@ -180,7 +193,7 @@ func (c *Coming) named() {
 
 // Receive makes the machine in staging, or finds what an interrupted move of it has left there.
 func (o Options) Receive(ctx context.Context, p *Passport, e Errand) (c *Coming, err error) {
-	if c, err = o.judge(ctx, p, e); err != nil {
+	if c, err = o.judge(ctx, p, e, nil); err != nil {
 		return nil, err
 	}
 	d := c.d
@@ -258,6 +271,9 @@ func (c *Coming) Close() {
 		c.s.lock.Close()
 	}
 }
+
+// Busy says whether an error is only that another uml-machine is at work on the machine.
+func Busy(err error) bool { return errors.Is(err, errBusy) }
 
 // Dir is a directory of root's alone, for what must not outlive the work.
 func (c *Coming) Dir() string { return c.s.dir }

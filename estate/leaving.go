@@ -30,7 +30,7 @@ type Leaving struct {
 	p     *parting
 	host  *settings.Host
 	svc   *service.Machine
-	files []*os.File         // as Passport.Files
+	files []*os.File       // as Passport.Files
 	bases map[int]*os.File // that are sent
 }
 
@@ -149,6 +149,26 @@ func ignore(err, not error) error {
 		return nil
 	}
 	return err
+}
+
+// Dir is the machine's directory.
+func (l *Leaving) Dir() string { return l.p.dir }
+
+// Memory is its guest's RAM.
+func (l *Leaving) Memory() settings.Size { return l.p.m.Mem }
+
+// Kept is where it will be kept, but for the date.
+func (l *Leaving) Kept() string { return filepath.Join(l.p.root, kept, l.p.name) }
+
+// Data is how much of the disc the n-th file takes, in bytes.
+func (l *Leaving) Data(n int) int64 {
+	if n < len(l.Files) {
+		return l.Files[n].Data
+	}
+	if n -= len(l.Files); n < len(l.Bases) {
+		return l.Bases[n].Data
+	}
+	return 0
 }
 
 // Runs says whether the guest is up.

@@ -42,6 +42,8 @@ func TestLayout(t *testing.T) {
 		"memory":     low,
 		"ledger":     low,
 		"sparse":     nil,
+		"wire":       own("fault"),
+		"delta":      own("fault", "sparse", "wire"),
 		"cow":        own("fault", "sparse"),
 		"superblock": own("fault"),
 		"tool":       own("fault"),
@@ -92,7 +94,7 @@ func TestLayout(t *testing.T) {
 	}
 	for _, main := range list(t, "./cmd/...") {
 		for _, dep := range list(t, "-f", `{{join .Imports "\n"}}`, main) {
-			may := slices.Contains([]string{"uml/builder", "uml/cmdline", "uml/cow", "uml/desk", "uml/disc", "uml/estate", "uml/kernels", "uml/progress", "uml/request", "uml/runscript", "uml/service", "uml/console", "uml/check", "uml/mconsole", "uml/radvd", "uml/roster", "uml/usage", "uml/logdir", "uml/overlay", "uml/inside", "uml/screen", "uml/settings", "uml/shell", "uml/template", "uml/tool", "uml/trial", "uml/version", "uml/fault", "github.com/urfave/cli/v2", "golang.org/x/sys/unix"}, dep)
+			may := slices.Contains([]string{"uml/builder", "uml/cmdline", "uml/cow", "uml/desk", "uml/disc", "uml/estate", "uml/kernels", "uml/progress", "uml/request", "uml/runscript", "uml/service", "uml/console", "uml/check", "uml/mconsole", "uml/move", "uml/radvd", "uml/roster", "uml/usage", "uml/logdir", "uml/overlay", "uml/inside", "uml/screen", "uml/settings", "uml/shell", "uml/template", "uml/tool", "uml/trial", "uml/version", "uml/fault", "github.com/urfave/cli/v2", "golang.org/x/sys/unix"}, dep)
 			if library := strings.Contains(dep, "."); !may && (library || strings.HasPrefix(dep, "uml/")) {
 				t.Errorf("%s imports %s", main, dep)
 			}
@@ -104,12 +106,12 @@ func TestLayout(t *testing.T) {
 // iptables, by go-iptables (netsetup's TestStartsNone: not where the rules stand), and
 // radvd, which alone can judge its configuration, the real programs for filesystems and
 // images, uml-run for a throw-away guest, mmdebstrap, those by which a host makes
-// accounts, and what an upgrade runs in a guest.
+// accounts, ssh to the host that a machine is moved to, and what an upgrade runs in a guest.
 func TestStartsNoProcess(t *testing.T) {
 	t.Parallel()
 	starts := []string{"exec.Command", "exec.CommandContext", "exec.Cmd", "os.StartProcess", "syscall.StartProcess", "syscall.ForkExec", "unix.ForkExec"}
 	may := map[string]string{"runscript/skas.go": "syscall.ForkExec", "radvd/tell.go": "exec.CommandContext", "tool/tool.go": "exec.CommandContext", "appliance/start.go": "exec.CommandContext", "trial/watch.go": "exec.Command",
-		"flatten/mmdebstrap.go": "exec.CommandContext", "builder/account.go": "exec.CommandContext", "estate/account.go": "exec.CommandContext", "inside/run.go": "exec.Command"}
+		"flatten/mmdebstrap.go": "exec.CommandContext", "builder/account.go": "exec.CommandContext", "estate/account.go": "exec.CommandContext", "move/ssh.go": "exec.CommandContext", "inside/run.go": "exec.Command"}
 	seen := 0
 	for _, dir := range list(t, "-f", "{{.Dir}}", "./...") {
 		rel, err := filepath.Rel(filepath.Dir(abs(t, ".")), dir)

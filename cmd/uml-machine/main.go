@@ -1,4 +1,4 @@
-// Command uml-machine makes, copies, renames and removes guests' machines: see uml-machine(8).
+// Command uml-machine makes, copies, renames, moves and removes guests' machines: see uml-machine(8).
 package main
 
 import (
@@ -29,8 +29,8 @@ var (
 func run(args []string) int {
 	return cmdline.Run(&cli.App{
 		Name:      "uml-machine",
-		Usage:     "make, copy, rename and remove machines",
-		UsageText: "uml-machine new NAME --template T [--cow] [--ip4 ADDRESS]... [--key FILE]...\numl-machine copy NAME NEW [--ip4 ADDRESS]...\numl-machine rename NAME NEW\numl-machine remove NAME [--keep-discs] [--yes]\numl-machine gc",
+		Usage:     "make, copy, rename, move and remove machines",
+		UsageText: "uml-machine new NAME --template T [--cow] [--ip4 ADDRESS]... [--key FILE]...\numl-machine copy NAME NEW [--ip4 ADDRESS]...\numl-machine rename NAME NEW\numl-machine remove NAME [--keep-discs] [--yes]\numl-machine move NAME HOST [--abort]\numl-machine move --evacuate HOST [--plan]\numl-machine gc [--older TIME]",
 		Flags:     []cli.Flag{cmdline.Machines, cmdline.Service, cmdline.HostSettings, stores, kernels, quiet},
 		Commands: []*cli.Command{
 			{Name: "new", ArgsUsage: "NAME", Usage: "make a machine of a template", Action: create, Flags: newFlags()},
@@ -42,9 +42,15 @@ func run(args []string) int {
 				&cli.BoolFlag{Name: "keep-discs", DisableDefaultText: true, Usage: "keep its discs and settings, in the machines root's .kept"},
 				&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, DisableDefaultText: true, Usage: "do not ask"}, dryRun,
 			}},
+			{Name: "move", ArgsUsage: "NAME HOST", Usage: "take a machine to another host, by ssh", Action: moves, Flags: moveFlags()},
+			{Name: "serve", Usage: "take machines from another host: what ssh runs there", Action: serve},
 			{Name: "gc", Usage: "remove what interrupted ones have left; says nothing if nothing is", Action: named(0, func(c *cli.Context, _ []string) error {
-				return estate.Collect(c.Context, options(c))
-			}), Flags: []cli.Flag{dryRun}},
+				old, err := older(c)
+				if err != nil {
+					return err
+				}
+				return estate.Collect(c.Context, options(c), old)
+			}), Flags: []cli.Flag{dryRun, &cli.StringFlag{Name: "older", Usage: "and what was moved to other hosts, or has not come all the way from one, for this `TIME` (such as 7d)"}}},
 		},
 	}, args)
 }

@@ -70,7 +70,7 @@ func (l *Lab) SSHD(more string) {
 	host := filepath.Join(l.Dir, "host-key")
 	l.Must("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", host)
 	config := filepath.Join(l.Dir, "sshd_config")
-	l.write(config, `ListenAddress `+HostIP4+`
+	l.write(config, `ListenAddress 0.0.0.0
 HostKey `+host+`
 PidFile none
 UsePAM no

@@ -1,0 +1,130 @@
+package wire
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// pair are two sides that hear each other.
+func pair(silence time.Duration) (a, b *Conn, cut func()) {
+	ar, bw := io.Pipe()
+	br, aw := io.Pipe()
+	a, b = New(ar, aw, silence), New(br, bw, silence)
+	return a, b, func() { aw.Close(); bw.Close(); a.Close(); b.Close() }
+}
+
+func TestFrames(t *testing.T) {
+	t.Parallel()
+	a, b, cut := pair(time.Minute)
+	defer cut()
+	long := bytes.Repeat([]byte("x"), Most)
+	go func() {
+		a.Send('a')
+		a.Send('b', []byte("one"), []byte("two"))
+		a.Send('c', long)
+		a.SendJSON('d', map[string]int{"n": 3})
+		a.Flush()
+	}()
+	for _, want := range []struct {
+		kind    byte
+		payload string
+	}{{'a', ""}, {'b', "onetwo"}, {'c', string(long)}, {'d', `{"n":3}`}} {
+		kind, payload, err := b.Read()
+		if err != nil || kind != want.kind || string(payload) != want.payload {
+			t.Fatalf("read %q, %d bytes, %v; want %q", kind, len(payload), err, want.kind)
+		}
+	}
+	if err := a.Send('e', long, []byte("x")); err == nil {
+		t.Error("a frame over Most was sent")
+	}
+}
+
+// What comes from the other side is bounded before it is read, and an end within a frame is none.
+func TestNext(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, want string }{
+		{"", "EOF"},
+		{"a", "cut"},
+		{"a\x00\x00\x00\x02x", "cut"},
+		{"a\xff\xff\xff\xff", "too long"},
+		{"Last login: today\n", "too long"},
+		{"a\x00\x00\x00\x02xy", ""},
+	} {
+		_, _, err := next(bufio.NewReader(strings.NewReader(c.text)), nil)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %q", c.text, err, c.want)
+		}
+	}
+	if _, _, err := next(bufio.NewReader(strings.NewReader("")), nil); !errors.Is(err, io.EOF) {
+		t.Errorf("an end between frames: %v", err)
+	}
+}
+
+// A side that says nothing for long is still heard; one whose wire is cut with nobody told is not
+// waited for.
+func TestSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, cut := pair(20 * time.Second)
+		defer cut()
+		go func() {
+			time.Sleep(90 * time.Second)
+			a.Send('x')
+			a.Flush()
+		}()
+		go io.Copy(io.Discard, readerOf(a))
+		if kind, _, err := b.Read(); err != nil || kind != 'x' {
+			t.Fatalf("after 90 s with nothing said: %q, %v", kind, err)
+		}
+		a.Close() // its keep-alive ends
+		begun := time.Now()
+		_, _, err := b.Read()
+		if err == nil || !strings.Contains(err.Error(), "nothing was heard") || time.Since(begun) > 25*time.Second {
+			t.Errorf("a silent wire: %v after %v", err, time.Since(begun))
+		}
+	})
+}
+
+// readerOf reads all that comes to a side, as its program would.
+func readerOf(c *Conn) io.Reader { return reader{c} }
+
+type reader struct{ c *Conn }
+
+func (r reader) Read(b []byte) (int, error) {
+	_, _, err := r.c.Read()
+	return 0, err
+}
+
+func TestDecode(t *testing.T) {
+	t.Parallel()
+	var v struct{ N int }
+	for text, ok := range map[string]bool{`{"n":1}`: true, `{"n":1,"later":2}`: true, `{"n":1}{}`: false, `{"n":`: false, ``: false, `{"n":"x"}`: false} {
+		if err := Decode([]byte(text), &v); (err == nil) != ok {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func FuzzNext(f *testing.F) {
+	f.Add([]byte("a\x00\x00\x00\x02xyb\x00\x00\x00\x00"))
+	f.Add([]byte("a\x00\x10\x00\x41"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r := bufio.NewReader(bytes.NewReader(b))
+		var buf []byte
+		for n := 0; ; {
+			_, payload, err := next(r, buf)
+			if err != nil {
+				return
+			}
+			if n += headerLen + len(payload); n > len(b) {
+				t.Fatalf("%d bytes of frames in %d", n, len(b))
+			}
+			buf = payload
+		}
+	})
+}
