@@ -2,13 +2,16 @@ package test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"uml/test/lab"
 )
@@ -17,6 +20,7 @@ import (
 type twins struct {
 	t     *testing.T
 	hosts [2]*lab.Lab
+	cut   string // program and its arguments, before ssh
 }
 
 const eastIP4 = "192.0.2.11"
@@ -75,6 +79,9 @@ func (p *twins) daemon(i int, args ...string) {
 func (p *twins) move(i int, more ...string) *exec.Cmd {
 	l := p.hosts[i]
 	ssh := fmt.Sprintf("ssh -F none -i %s -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null", l.Key())
+	if p.cut != "" {
+		ssh = p.cut + " " + ssh
+	}
 	args := append([]string{"uml-machine", "move", "--ssh", ssh}, more...)
 	return l.Cmd(p.t.Context(), "/", args...)
 }
@@ -114,4 +121,198 @@ func TestMoveThereAndBack(t *testing.T) {
 	if got := m.Guest("cat /root/rounds"); got != "round 0\nround 1\n" {
 		t.Errorf("the guest has %q", got)
 	}
+}
+
+// A scribe writes records into a guest, from the router, one after the other: those that the guest
+// has said it has on its disc must be there for ever.
+type scribe struct {
+	m     *lab.Machine
+	l     *lab.Lab
+	acked []string
+	stop  chan struct{}
+	ended chan struct{}
+}
+
+func (p *twins) scribe(name string) *scribe {
+	s := &scribe{l: p.hosts[0], m: p.hosts[0].Machined(name), stop: make(chan struct{}), ended: make(chan struct{})}
+	go func() {
+		defer close(s.ended)
+		for n := 1; ; n++ {
+			select {
+			case <-s.stop:
+				return
+			case <-p.t.Context().Done():
+				return
+			default:
+			}
+			record := fmt.Sprintf("record %d %x", n, sha256.Sum256([]byte(fmt.Sprint(n))))
+			if s.ask("echo "+record+" >>/root/records && sync && echo done "+strconv.Itoa(n)) == "done "+strconv.Itoa(n)+"\n" {
+				s.acked = append(s.acked, record)
+			}
+		}
+	}()
+	return s
+}
+
+// ask runs a line in the guest, if that answers.
+func (s *scribe) ask(line string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	cmd := s.l.Cmd(ctx, "/", "ip", "netns", "exec", "other", "busybox", "nc", s.m.IP4, "7")
+	cmd.Stdin = strings.NewReader(line + "\n")
+	out, _ := cmd.Output()
+	return string(out)
+}
+
+// check ends it, and looks for what it was promised.
+func (s *scribe) check(t *testing.T) {
+	t.Helper()
+	close(s.stop)
+	<-s.ended
+	has := map[string]bool{}
+	for line := range strings.Lines(s.m.Guest("cat /root/records")) {
+		has[strings.TrimSpace(line)] = true
+	}
+	lost := 0
+	for _, r := range s.acked {
+		if !has[r] {
+			lost++
+		}
+	}
+	if lost > 0 || len(s.acked) == 0 {
+		t.Errorf("%d of %d acknowledged records are lost", lost, len(s.acked))
+	}
+}
+
+// owners are the hosts on which the guest could be started.
+func (p *twins) owners(name string) (n int) {
+	for _, l := range p.hosts {
+		dir := filepath.Join(l.Machines, name)
+		_, there := os.Stat(filepath.Join(dir, "settings"))
+		_, gone := os.Stat(filepath.Join(dir, "moved-to"))
+		if there == nil && gone != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// watch looks all the time whether the guest runs on both hosts, or could.
+func (p *twins) watch(name string) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	var nets [2]string
+	for i, l := range p.hosts {
+		nets[i], _ = os.Readlink(fmt.Sprintf("/proc/%d/ns/net", l.PID))
+	}
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+			if n := p.owners(name); n > 1 {
+				p.t.Errorf("%s could be started on both hosts", name)
+				return
+			}
+			runs := map[string]bool{}
+			all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+			for _, file := range all {
+				text, _ := os.ReadFile(file)
+				if net, err := os.Readlink(filepath.Dir(file) + "/ns/net"); err == nil && strings.Contains(string(text), "umid="+name) && slices.Contains(nets[:], net) {
+					runs[net] = true
+				}
+			}
+			if len(runs) > 1 {
+				p.t.Errorf("%s runs on both hosts", name)
+				return
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// A cutting is where a move is ended, and who ends.
+type cutting struct{ where, what string }
+
+// cuttings are all points, or some of them.
+func cuttings() (all []cutting) {
+	for _, where := range []string{"out:H:1", "in:H:1", "out:offer:1", "in:A:1", "out:pass:1", "out:D:1", "out:D:9", "out:end:1", "in:A:3", "out:pass:2", "out:end:2", "out:ready:1", "in:A:6", "out:take:1", "in:A:7"} {
+		for _, what := range []string{"wire", "client", "server", "client-after"} {
+			all = append(all, cutting{where, what})
+		}
+	}
+	if os.Getenv("UML_PROOF") == "" {
+		return []cutting{{"out:D:9", "wire"}, {"out:end:1", "client"}, {"out:ready:1", "server"}, {"out:take:1", "wire"}, {"out:take:1", "client-after"}, {"in:A:7", "wire"}}
+	}
+	return all
+}
+
+// Wherever a move is ended: never two owners, and the same command goes on to the end, with
+// nothing lost.
+func TestMoveCut(t *testing.T) {
+	t.Parallel()
+	p := newTwins(t)
+	cut := buildCut(t)
+	const name, ip = "web", "192.0.2.20"
+	p.guest(name, ip)
+	stop := p.watch(name)
+	s := p.scribe(name)
+	at := 0
+	for _, c := range cuttings() {
+		file := filepath.Join(t.TempDir(), "now")
+		what := c.what
+		if what == "server" {
+			what = "pause"
+		}
+		p.cut = strings.Join([]string{cut, c.where, what, file}, " ")
+		var said strings.Builder
+		cmd := p.move(at, name, p.address(1-at))
+		cmd.Stdout, cmd.Stderr = &said, &said
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		if what == "pause" {
+			p.hosts[1-at].Wait("the frame", func() bool { _, err := os.Stat(file); return err == nil })
+			p.hosts[1-at].Run("pkill", "-9", "-f", "uml-machine serve")
+			os.Remove(file)
+		}
+		err := <-ended
+		t.Logf("%v from %d: %v\n%s", c, at, err, said.String())
+		if err == nil && c.where != "in:A:7" {
+			t.Errorf("%v: it was not cut", c)
+		}
+		p.cut = ""
+		if err != nil {
+			if out, err := p.move(at, name, p.address(1-at)).CombinedOutput(); err != nil {
+				t.Fatalf("%v: said again: %v\n%s", c, err, out)
+			}
+		}
+		at = 1 - at
+		p.hosts[0].WaitPing(ip)
+		if n := p.owners(name); n != 1 {
+			t.Fatalf("%v: %d owners", c, n)
+		}
+		if t.Failed() {
+			break
+		}
+	}
+	s.check(t)
+	stop()
+	p.hosts[at].Must("uml-ctl", "stop", name)
+	p.hosts[at].Must("e2fsck", "-fn", filepath.Join(p.hosts[at].Machines, name, "jail/ubd0"))
+}
+
+func buildCut(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "cut")
+	cmd := exec.Command("go", "build", "-o", file, "./cut")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build cut: %v\n%s", err, out)
+	}
+	return file
 }
