@@ -243,7 +243,7 @@ func cuttings() (all []cutting) {
 			all = append(all, cutting{where, what})
 		}
 	}
-	if os.Getenv("UML_PROOF") == "" {
+	if os.Getenv("FAULTS") != "all" {
 		return []cutting{{"out:D:9", "wire"}, {"out:end:1", "client"}, {"out:ready:1", "server"}, {"out:take:1", "wire"}, {"out:take:1", "client-after"}, {"in:A:7", "wire"}}
 	}
 	return all
