@@ -83,7 +83,7 @@ func (r *Round) Examine(dir string) *Examination {
 		return e
 	}
 	defer s.close()
-	e.stage("start", "nothing holds a start back", s.seeGap)
+	e.stage("start", "nothing holds a start back", func() error { return errors.Join(s.seeGap(), s.notMoved()) })
 	e.stage("lock", "nobody holds it: the guest is down", s.seeLock)
 	e.stage("owner", "the machine and its settings are root's alone", s.checkOwner)
 	if e.Machine == nil {

@@ -16,7 +16,9 @@ const MovedTo = "moved-to"
 // notMoved is asked under the lock: who marks a machine holds it, so that no start comes
 // between.
 func (s *start) notMoved() error {
-	s.plan("check", "%s is not there", s.dir.Join(MovedTo))
+	if s.seen == nil {
+		s.plan("check", "%s is not there", s.dir.Join(MovedTo))
+	}
 	f, err := s.dir.Open(MovedTo)
 	if errors.Is(err, unix.ENOENT) {
 		return nil
@@ -30,5 +32,5 @@ func (s *start) notMoved() error {
 		return err
 	}
 	host, _, _ := strings.Cut(string(text), "\n")
-	return fault.Permanent("%s: the guest was moved to %s (start it there; uml-machine move %s %s goes on with a move that was interrupted, and with --abort takes it back)", f.Path, host, s.m.Name, host)
+	return fault.Permanent("%s: the guest was moved to %s (start it there; uml-machine move %s %s goes on with a move that was interrupted, and with --abort takes it back)", f.Path, host, base(s.Dir), host)
 }

@@ -47,19 +47,22 @@ func newTwins(t *testing.T) *twins {
 		l.SSHD("PermitRootLogin prohibit-password\nStrictModes no\nAuthorizedKeysFile " + filepath.Join(l.Dir, "movers"))
 		p.daemon(i, "svscan", l.Service)
 	}
-	for i, l := range p.hosts {
-		key, err := os.ReadFile(p.hosts[1-i].Key() + ".pub")
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, l := range p.hosts {
 		env := []string{}
 		for _, e := range l.Cmd(t.Context(), "/", "true").Env {
 			if strings.HasPrefix(e, "UML_") || strings.HasPrefix(e, "PATH="+l.Bin) {
 				env = append(env, e)
 			}
 		}
-		line := fmt.Sprintf("command=\"env %s %s/uml-machine serve\",restrict %s", strings.Join(env, " "), l.Bin, key)
-		if err := os.WriteFile(filepath.Join(l.Dir, "movers"), []byte(line), 0o644); err != nil {
+		lines := ""
+		for _, from := range p.hosts {
+			key, err := os.ReadFile(from.Key() + ".pub")
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines += fmt.Sprintf("command=\"env %s %s/uml-machine serve\",restrict %s", strings.Join(env, " "), l.Bin, key)
+		}
+		if err := os.WriteFile(filepath.Join(l.Dir, "movers"), []byte(lines), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -304,6 +307,121 @@ func TestMoveCut(t *testing.T) {
 	stop()
 	p.hosts[at].Must("uml-ctl", "stop", name)
 	p.hosts[at].Must("e2fsck", "-fn", filepath.Join(p.hosts[at].Machines, name, "jail/ubd0"))
+}
+
+// run ends a move with what it said.
+func (p *twins) run(i int, more ...string) lab.Result {
+	p.t.Helper()
+	cmd := p.move(i, more...)
+	var out, said strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &said
+	cmd.Run()
+	return lab.Result{Out: out.String(), Err: said.String(), Code: cmd.ProcessState.ExitCode()}
+}
+
+// refused wants a move refused for a reason, and the guest up where it was.
+func (p *twins) refused(r lab.Result, code int, want string) {
+	p.t.Helper()
+	if r.Code != code || !strings.Contains(r.Err, "fatal: ") || !strings.Contains(r.Err, want) {
+		p.t.Errorf("exit %d, want %d\n%swant %q", r.Code, code, r.Err, want)
+	}
+}
+
+// What cannot be is refused in words that tell the mend, and costs nobody his guest.
+func TestMoveBad(t *testing.T) {
+	t.Parallel()
+	p := newTwins(t)
+	west, east := p.hosts[0], p.hosts[1]
+	const name, ip = "web", "192.0.2.20"
+	p.guest(name, ip)
+	up := west.Machined(name).PID()
+	there := p.address(1)
+	list := func() string { return east.Must("sh", "-c", `ls "$UML_MACHINES"; ls "$UML_MACHINES/.new" 2>/dev/null; cut -d: -f1 /etc/passwd`) }
+	before := list()
+
+	p.refused(p.run(0, name, "nosuch.invalid"), 100, "ssh nosuch.invalid: ")
+	p.refused(p.run(0, name, p.address(0)), 100, "is this host")
+	p.refused(p.run(0, "nosuch", there), 100, "there is no such machine")
+	p.refused(p.run(0, "--", name, "-oProxyCommand=touch /tmp/x"), 100, "is no host")
+	p.refused(p.run(0, "--ssh", "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/dev/null -i "+west.Key(), name, there), 100, "verification failed")
+	p.refused(p.run(0, "--ssh", "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentityFile=/dev/null", name, there), 100, "Permission denied")
+
+	taken := east.Machine("other", lab.Settings{"ip4": ip})
+	p.refused(p.run(0, name, there), 100, "machine other has "+ip)
+	taken.Set("ip4", "192.0.2.21")
+	east.Must("mkdir", filepath.Join(east.Machines, name))
+	p.refused(p.run(0, name, there), 100, "is there already")
+	east.Must("rmdir", filepath.Join(east.Machines, name))
+	east.Must("useradd", "--system", name)
+	p.refused(p.run(0, name, there), 100, "account \"web\" is there already")
+	east.Must("userdel", name)
+	east.SetHost("overcommit", "0.0001")
+	p.refused(p.run(0, name, there), 111, "of RAM would be promised")
+	east.Must("rm", filepath.Join(east.HostSettings, "overcommit"))
+	east.Must("rm", "-r", taken.Dir)
+	if r := p.run(0, "--dry-run", name, there); r.Code != 0 || !strings.Contains(r.Out, "mark     ") {
+		t.Errorf("dry run: %+v", r)
+	}
+	if got := list(); strings.ReplaceAll(got, "other\n", "") != before {
+		t.Errorf("east was\n%sis\n%s", before, got)
+	}
+	if now := west.Machined(name).PID(); now != up {
+		t.Errorf("process %d was the guest's, now it is %d", up, now)
+	}
+
+	// A guest that does not end goes on.
+	m := west.Machined(name)
+	m.Guest("kill -STOP 1")
+	p.refused(p.run(0, "--timeout", "2s", name, there), 111, "was asked to end, and goes on")
+	if !west.Ping(ip) || m.PID() != up {
+		t.Error("the guest is gone")
+	}
+	// Nobody else has its name there meanwhile, and gc leaves it alone.
+	refusedBy(t, "uml-machine", east.Run("uml-machine", "-q", "new", name, "--template", "x"), 100, "is coming from")
+	if out := east.Must("uml-machine", "gc"); out != "" {
+		t.Errorf("gc: %s", out)
+	}
+	p.refused(p.run(0, name, "198.51.100.1"), 100, "is on its way to "+there)
+	if r := p.run(0, "--abort", name, there); r.Code != 0 {
+		t.Errorf("abort: %+v", r)
+	}
+	if got := list(); strings.Contains(got, name) {
+		t.Errorf("after the abort east has\n%s", got)
+	}
+	p.refused(p.run(0, "--abort", name, there), 100, "no move of it is under way")
+
+	// Cut after the mark: nobody can start it, and it can be had back.
+	p.cut = buildCut(t) + " out:take:1 wire none"
+	p.refused(p.run(0, "--force", "--timeout", "2s", name, there), 111, "no longer this host's")
+	p.cut = ""
+	if n := p.owners(name); n != 0 {
+		t.Errorf("%d owners", n)
+	}
+	refusedBy(t, "uml-run", west.RunIn(m.Dir, "uml-run"), 100, "the guest was moved to "+there)
+	if r := west.Run("uml-check", name); !strings.Contains(r.Out, "was moved to "+there) {
+		t.Errorf("uml-check: %s", r.Out)
+	}
+	if r := p.run(0, "--abort", name, there); r.Code != 0 {
+		t.Errorf("abort: %+v", r)
+	}
+	west.WaitPing(ip)
+
+	// Taken is taken.
+	p.cut = buildCut(t) + " in:A:7 wire none"
+	p.refused(p.run(0, name, there), 111, "no longer this host's")
+	p.cut = ""
+	p.refused(p.run(0, "--abort", name, there), 100, "it was taken there")
+	if r := p.run(0, "--delete", name, there); r.Code != 0 {
+		t.Errorf("said again: %+v", r)
+	}
+	west.WaitPing(ip)
+	p.refused(p.run(0, name, there), 100, "there is no such machine")
+
+	// The key gives nothing but moves.
+	ssh := west.Run("ssh", "-F", "none", "-i", west.Key(), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", there, "touch /tmp/owned; id")
+	if strings.Contains(ssh.Out, "uid=") || east.Run("ls", "/tmp/owned").Code == 0 {
+		t.Errorf("a shell: %+v", ssh)
+	}
 }
 
 func buildCut(t *testing.T) string {
