@@ -209,30 +209,29 @@ func (o Options) store(ctx context.Context, f *os.File, b *Base) (string, error)
 	return t.Image(), nil
 }
 
-// into puts the image on the filesystem of the store, if it is on another.
+// into puts the image where the store makes templates: that it is on the same filesystem shows when
+// it is moved.
 func into(ctx context.Context, store *template.Store, f *os.File, size int64, name string) (string, error) {
-	if err := errors.Join(f.Chmod(0o444), f.Sync()); err != nil {
+	if err := ignore(os.Mkdir(store.Staging(), 0o700), os.ErrExist); err != nil {
 		return "", err
 	}
-	var a, b unix.Stat_t
-	if err := errors.Join(unix.Fstat(int(f.Fd()), &a), unix.Stat(store.Dir, &b)); err != nil {
-		return "", err
+	file := filepath.Join(store.Staging(), name)
+	err := errors.Join(f.Chmod(0o444), f.Sync())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
 	}
-	if a.Dev == b.Dev {
-		return f.Name(), nil
+	if !errors.Is(err, unix.EXDEV) {
+		return file, err
 	}
-	if err := os.MkdirAll(store.Staging(), 0o700); err != nil {
-		return "", err
-	}
-	to, err := os.Create(filepath.Join(store.Staging(), name))
+	to, err := os.Create(file)
 	if err != nil {
 		return "", err
 	}
 	defer to.Close()
 	if _, err := sparse.Clone(ctx, to, f, size, nil); err != nil {
-		return "", errors.Join(err, os.Remove(to.Name()))
+		return "", errors.Join(err, os.Remove(file))
 	}
-	return to.Name(), errors.Join(to.Chmod(0o444), to.Sync())
+	return file, errors.Join(to.Chmod(0o444), to.Sync())
 }
 
 // comesTo is where the image of a base will be, once it was sent.

@@ -342,7 +342,7 @@ func TestMoveBad(t *testing.T) {
 	p.refused(p.run(0, name, "nosuch.invalid"), 100, "ssh nosuch.invalid: ")
 	p.refused(p.run(0, name, p.address(0)), 100, "is this host")
 	p.refused(p.run(0, "nosuch", there), 100, "there is no such machine")
-	p.refused(p.run(0, "--", name, "-oProxyCommand=touch /tmp/x"), 100, "is no host")
+	p.refused(p.run(0, "--", name, "-oProxyCommand=touch /tmp/x"), 100, "is no name")
 	p.refused(p.run(0, "--ssh", "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile=/dev/null -i "+west.Key(), name, there), 100, "verification failed")
 	p.refused(p.run(0, "--ssh", "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o IdentityFile=/dev/null", name, there), 100, "Permission denied")
 
