@@ -43,9 +43,9 @@ race: packages build
 proof: packages build
 	UML_ROUNDS=$${UML_ROUNDS:-500} go test -count=1 -v -timeout 4h -run '^TestRounds$$' ./test
 
-# Every system call of a start fails, and it is killed at each: some 4,500 starts.
+# Every system call of a start fails, and it is killed at each: some 4,500 starts. Moves are cut at 60 points.
 faults: packages build
-	FAULTS=all go test -count=1 -timeout 3h -v -run TestFaults ./test
+	FAULTS=all go test -count=1 -timeout 3h -v -run 'TestFaults|TestMoveCut' ./test
 
 demo: packages build
 	@go run ./test/demo $(if $(KEEP),-keep) $(if $(FULL),-full)
