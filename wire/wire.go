@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"uml/fault"
@@ -35,13 +36,14 @@ type Conn struct {
 	frames  chan frame
 	free    chan []byte
 	last    []byte
+	heard   atomic.Pointer[time.Time] // when bytes last came
 	closed  chan struct{}
 	once    sync.Once
 
 	mu   sync.Mutex
 	w    *bufio.Writer
-	sent time.Time
-	err  error // of the first write that failed
+	sent time.Time // when all that was to be sent last went out
+	err  error     // of the first write that failed
 }
 
 type frame struct {
@@ -57,14 +59,33 @@ func New(r io.Reader, w io.Writer, silence time.Duration) *Conn {
 	for range cap(c.free) {
 		c.free <- nil
 	}
-	go c.read(bufio.NewReaderSize(r, 256<<10))
+	now := time.Now()
+	c.heard.Store(&now)
+	go c.read(bufio.NewReaderSize(ear{r, c}, 256<<10))
 	go c.keepAlive()
 	return c
+}
+
+// An ear notes when bytes come: a long frame on a slow wire takes longer than a silence may.
+type ear struct {
+	r io.Reader
+	c *Conn
+}
+
+func (e ear) Read(b []byte) (int, error) {
+	n, err := e.r.Read(b)
+	if n > 0 {
+		now := time.Now()
+		e.c.heard.Store(&now)
+	}
+	return n, err
 }
 
 // Close ends the side. The streams are left as they are.
 func (c *Conn) Close() { c.once.Do(func() { close(c.closed) }) }
 
+// keepAlive is for who has nothing to say, and for who says so little that it would stay in the
+// buffer.
 func (c *Conn) keepAlive() {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -106,7 +127,6 @@ func (c *Conn) write(kind byte, parts ...[]byte) error {
 	for _, p := range parts {
 		c.put(p)
 	}
-	c.sent = time.Now()
 	return c.err
 }
 
@@ -126,6 +146,7 @@ func (c *Conn) Flush() error {
 func (c *Conn) flush() error {
 	if c.err == nil {
 		c.err = c.w.Flush()
+		c.sent = time.Now()
 	}
 	return c.err
 }
@@ -166,6 +187,7 @@ func (c *Conn) Read() (kind byte, payload []byte, err error) {
 		c.free <- c.last
 		c.last = nil
 	}
+	begun := time.Now()
 	late := time.NewTimer(c.silence)
 	defer late.Stop()
 	for {
@@ -179,12 +201,19 @@ func (c *Conn) Read() (kind byte, payload []byte, err error) {
 			}
 			if f.kind == keepAlive {
 				c.free <- f.payload
-				late.Reset(c.silence)
 				continue
 			}
 			c.last = f.payload
 			return f.kind, f.payload, nil
 		case <-late.C:
+			since := begun // before that nobody listened
+			if h := *c.heard.Load(); h.After(begun) {
+				since = h
+			}
+			if left := c.silence - time.Since(since); left > 0 {
+				late.Reset(left)
+				continue
+			}
 			return 0, nil, fault.Temporary("nothing was heard for %v: the wire is cut, or the other host does not answer", c.silence)
 		case <-c.closed:
 			return 0, nil, io.ErrClosedPipe

@@ -90,6 +90,60 @@ func TestSilence(t *testing.T) {
 	})
 }
 
+// A long frame on a wire that carries little is no silence.
+func TestSlowWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, w := io.Pipe()
+		none, never := io.Pipe()
+		a, b := New(none, trickle{w}, time.Minute), New(r, io.Discard, 20*time.Second)
+		defer func() { never.Close(); w.Close(); a.Close(); b.Close() }()
+		go func() {
+			a.Send('x', make([]byte, Most))
+			a.Flush()
+		}()
+		if kind, payload, err := b.Read(); err != nil || kind != 'x' || len(payload) != Most {
+			t.Errorf("a MiB in 4 minutes: %q, %d bytes, %v", kind, len(payload), err)
+		}
+	})
+}
+
+// trickle is a wire that carries 4 KiB a second.
+type trickle struct{ w io.Writer }
+
+func (s trickle) Write(b []byte) (n int, err error) {
+	for err == nil && n < len(b) {
+		time.Sleep(time.Second)
+		var k int
+		k, err = s.w.Write(b[n:min(n+4096, len(b))])
+		n += k
+	}
+	return n, err
+}
+
+// Who says a little all the time, and never that it is all, is heard too.
+func TestLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, cut := pair(20 * time.Second)
+		defer cut()
+		done := make(chan struct{})
+		defer close(done)
+		go func() {
+			for {
+				select {
+				case <-done:
+					return
+				case <-time.After(1900 * time.Millisecond):
+					a.Send('x', []byte("a little"))
+				}
+			}
+		}()
+		go io.Copy(io.Discard, readerOf(a))
+		if kind, _, err := b.Read(); err != nil || kind != 'x' {
+			t.Errorf("%q, %v", kind, err)
+		}
+	})
+}
+
 // readerOf reads all that comes to a side, as its program would.
 func readerOf(c *Conn) io.Reader { return reader{c} }
 
