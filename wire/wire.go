@@ -52,10 +52,12 @@ type frame struct {
 	err     error
 }
 
-// New makes a side of two streams. A Read that waits for longer than silence fails, whether or not
-// r ever returns: the goroutine that reads it ends with the process then.
+// New makes a side of two streams. A Read that hears nothing for longer than silence fails, and so
+// does a Send of which nothing can be written meanwhile, whether or not r and w ever return: the
+// goroutines that are stuck there end with the process then.
 func New(r io.Reader, w io.Writer, silence time.Duration) *Conn {
-	c := &Conn{silence: silence, frames: make(chan frame), free: make(chan []byte, 2), closed: make(chan struct{}), w: bufio.NewWriterSize(w, 256<<10)}
+	c := &Conn{silence: silence, frames: make(chan frame), free: make(chan []byte, 2), closed: make(chan struct{})}
+	c.w = bufio.NewWriterSize(newMouth(w, c), mouthful)
 	for range cap(c.free) {
 		c.free <- nil
 	}
@@ -66,22 +68,7 @@ func New(r io.Reader, w io.Writer, silence time.Duration) *Conn {
 	return c
 }
 
-// An ear notes when bytes come: a long frame on a slow wire takes longer than a silence may.
-type ear struct {
-	r io.Reader
-	c *Conn
-}
-
-func (e ear) Read(b []byte) (int, error) {
-	n, err := e.r.Read(b)
-	if n > 0 {
-		now := time.Now()
-		e.c.heard.Store(&now)
-	}
-	return n, err
-}
-
-// Close ends the side. The streams are left as they are.
+// Close ends the side, and whoever waits in it. The streams are left as they are.
 func (c *Conn) Close() { c.once.Do(func() { close(c.closed) }) }
 
 // keepAlive is for who has nothing to say, and for who says so little that it would stay in the
@@ -199,34 +186,31 @@ func (c *Conn) Read() (kind byte, payload []byte, err error) {
 			if f.err != nil {
 				return 0, nil, f.err
 			}
-			if f.kind == keepAlive {
-				c.free <- f.payload
-				continue
-			}
 			c.last = f.payload
 			return f.kind, f.payload, nil
 		case <-late.C:
-			since := begun // before that nobody listened
-			if h := *c.heard.Load(); h.After(begun) {
-				since = h
+			left := c.left(begun)
+			if left <= 0 {
+				return 0, nil, c.silent()
 			}
-			if left := c.silence - time.Since(since); left > 0 {
-				late.Reset(left)
-				continue
-			}
-			return 0, nil, fault.Temporary("nothing was heard for %v: the wire is cut, or the other host does not answer", c.silence)
+			late.Reset(left)
 		case <-c.closed:
 			return 0, nil, io.ErrClosedPipe
 		}
 	}
 }
 
-// read goes on until the stream ends, one frame ahead of who reads.
+// read goes on until the stream ends, one frame ahead of who reads. What keeps alive is swallowed
+// here, so that it counts for who sends for long and reads nothing.
 func (c *Conn) read(r *bufio.Reader) {
 	defer close(c.frames)
 	for {
 		buf := <-c.free
 		kind, payload, err := next(r, buf)
+		if err == nil && kind == keepAlive {
+			c.free <- payload
+			continue
+		}
 		select {
 		case c.frames <- frame{kind, payload, err}:
 		case <-c.closed:
