@@ -233,7 +233,9 @@ func TestResume(t *testing.T) {
 	}
 	d.sums = sums(t, t.TempDir())
 	r, w := io.Pipe()
-	c, back := wire.New(r, io.Discard, time.Minute), wire.New(r, w, time.Minute)
+	none, never := io.Pipe()
+	defer never.Close()
+	c, back := wire.New(r, io.Discard, time.Minute), wire.New(none, w, time.Minute)
 	defer c.Close()
 	defer back.Close()
 	go func() {
