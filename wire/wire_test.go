@@ -19,7 +19,7 @@ func pair(silence time.Duration, through func(io.Writer) io.Writer) (a, b *Conn,
 		through = func(w io.Writer) io.Writer { return w }
 	}
 	a, b = New(ar, through(aw), silence), New(br, through(bw), silence)
-	return a, b, func() { aw.Close(); bw.Close(); a.Close(); b.Close(); }
+	return a, b, func() { aw.Close(); bw.Close(); a.Close(); b.Close() }
 }
 
 func TestFrames(t *testing.T) {
