@@ -233,7 +233,9 @@ func TestResume(t *testing.T) {
 	}
 	d.sums = sums(t, t.TempDir())
 	r, w := io.Pipe()
-	c, back := wire.New(r, io.Discard, time.Minute), wire.New(r, w, time.Minute)
+	none, never := io.Pipe()
+	defer never.Close()
+	c, back := wire.New(r, io.Discard, time.Minute), wire.New(none, w, time.Minute)
 	defer c.Close()
 	defer back.Close()
 	go func() {
@@ -291,16 +293,35 @@ func TestCompression(t *testing.T) {
 	}
 }
 
-// A guest that makes its disc shorter meanwhile gets an error, not zeros.
+// A guest that makes its disc shorter meanwhile gets an error, not zeros: also where nothing was
+// looked for behind its end.
 func TestShorter(t *testing.T) {
 	t.Parallel()
-	d := newDisc(t, 4<<20)
-	d.write(0, noise(4<<20))
-	if err := d.here.Truncate(1<<20 + 100); err != nil {
-		t.Fatal(err)
+	for _, left := range []int64{0, 1 << 20, 1<<20 + 100, 4<<20 - 1} {
+		for _, used := range []int{0, 1 << 20, 4 << 20} {
+			d := newDisc(t, 4<<20)
+			d.write(0, noise(used))
+			if err := d.here.Truncate(left); err != nil {
+				t.Fatal(err)
+			}
+			if err := Rebuild(t.Context(), d.here, d.size, d.sums, nil); err == nil || !strings.Contains(err.Error(), "shorter") {
+				t.Errorf("a disc of 4 MiB, %d used, that has %d left: %v", used, left, err)
+			}
+		}
 	}
-	if err := Rebuild(t.Context(), d.here, d.size, d.sums, nil); err == nil || !strings.Contains(err.Error(), "shorter") {
-		t.Errorf("a disc that got shorter: %v", err)
+}
+
+// Many short zstd frames in one are no way around the bound.
+func TestBomb(t *testing.T) {
+	t.Parallel()
+	d := newDisc(t, 64<<20)
+	one := pack.EncodeAll(make([]byte, piece), nil)
+	b := append([]byte{3, flagZstd, 0, 0, 0, 0, 0, 0, 0, 0}, bytes.Repeat(one, 60)...)
+	if err := Apply(KindData, b, map[int]*Target{3: d.there}); err == nil || !strings.Contains(err.Error(), "exceeds") {
+		t.Errorf("60 MiB in %d bytes: %v", len(b), err)
+	}
+	if n := taken(t, d.there.File); n != 0 {
+		t.Errorf("%d bytes were written", n)
 	}
 }
 

@@ -21,7 +21,8 @@ type part struct {
 }
 
 // scan calls do for each piece in which the file has data, or its sums say that it had, by two
-// workers at once: one reads while the other computes. The sums are written afterwards.
+// workers at once: one reads while the other computes. The sums are written afterwards. That the
+// file has become shorter than size is an error; what it has grown by is not looked at.
 func scan(ctx context.Context, f *os.File, size int64, s *Sums, told sparse.Told, do func(*part) error) error {
 	pieces := make(chan int64)
 	var work sync.WaitGroup
@@ -61,8 +62,25 @@ func scan(ctx context.Context, f *os.File, size int64, s *Sums, told sparse.Told
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
+	if err != nil {
+		return err
+	}
 	tell(left) // what was skipped
+	return reaches(f, size)
+}
+
+// reaches tells a hole at the end from an end that comes too soon: for the kernel both are no more
+// data.
+func reaches(f *os.File, size int64) error {
+	st, err := f.Stat()
+	if err == nil && st.Size() < size {
+		err = shorter(f, size)
+	}
 	return err
+}
+
+func shorter(f *os.File, size int64) error {
+	return fmt.Errorf("%s: was made shorter than %d bytes meanwhile", f.Name(), size)
 }
 
 func (p *part) one(f *os.File, size int64, s *Sums, at int64, do func(*part) error) (int64, error) {
@@ -70,7 +88,7 @@ func (p *part) one(f *os.File, size int64, s *Sums, at int64, do func(*part) err
 	p.at, p.data = at, p.data[:n]
 	if got, err := f.ReadAt(p.data, at); err != nil && (err != io.EOF || int64(got) < n) {
 		if err == io.EOF {
-			err = fmt.Errorf("%s: was made shorter than %d bytes meanwhile", f.Name(), size)
+			err = shorter(f, size)
 		}
 		return 0, err
 	}

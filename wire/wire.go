@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"uml/fault"
@@ -35,13 +36,14 @@ type Conn struct {
 	frames  chan frame
 	free    chan []byte
 	last    []byte
+	heard   atomic.Pointer[time.Time] // when bytes last came
 	closed  chan struct{}
 	once    sync.Once
 
 	mu   sync.Mutex
 	w    *bufio.Writer
-	sent time.Time
-	err  error // of the first write that failed
+	sent time.Time // when all that was to be sent last went out
+	err  error     // of the first write that failed
 }
 
 type frame struct {
@@ -50,21 +52,27 @@ type frame struct {
 	err     error
 }
 
-// New makes a side of two streams. A Read that waits for longer than silence fails, whether or not
-// r ever returns: the goroutine that reads it ends with the process then.
+// New makes a side of two streams. A Read that hears nothing for longer than silence fails, and so
+// does a Send of which nothing can be written meanwhile, whether or not r and w ever return: the
+// goroutines that are stuck there end with the process then.
 func New(r io.Reader, w io.Writer, silence time.Duration) *Conn {
-	c := &Conn{silence: silence, frames: make(chan frame), free: make(chan []byte, 2), closed: make(chan struct{}), w: bufio.NewWriterSize(w, 256<<10)}
+	c := &Conn{silence: silence, frames: make(chan frame), free: make(chan []byte, 2), closed: make(chan struct{})}
+	c.w = bufio.NewWriterSize(newMouth(w, c), mouthful)
 	for range cap(c.free) {
 		c.free <- nil
 	}
-	go c.read(bufio.NewReaderSize(r, 256<<10))
+	now := time.Now()
+	c.heard.Store(&now)
+	go c.read(bufio.NewReaderSize(ear{r, c}, 256<<10))
 	go c.keepAlive()
 	return c
 }
 
-// Close ends the side. The streams are left as they are.
+// Close ends the side, and whoever waits in it. The streams are left as they are.
 func (c *Conn) Close() { c.once.Do(func() { close(c.closed) }) }
 
+// keepAlive is for who has nothing to say, and for who says so little that it would stay in the
+// buffer.
 func (c *Conn) keepAlive() {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -106,7 +114,6 @@ func (c *Conn) write(kind byte, parts ...[]byte) error {
 	for _, p := range parts {
 		c.put(p)
 	}
-	c.sent = time.Now()
 	return c.err
 }
 
@@ -126,6 +133,7 @@ func (c *Conn) Flush() error {
 func (c *Conn) flush() error {
 	if c.err == nil {
 		c.err = c.w.Flush()
+		c.sent = time.Now()
 	}
 	return c.err
 }
@@ -166,6 +174,7 @@ func (c *Conn) Read() (kind byte, payload []byte, err error) {
 		c.free <- c.last
 		c.last = nil
 	}
+	begun := time.Now()
 	late := time.NewTimer(c.silence)
 	defer late.Stop()
 	for {
@@ -177,27 +186,31 @@ func (c *Conn) Read() (kind byte, payload []byte, err error) {
 			if f.err != nil {
 				return 0, nil, f.err
 			}
-			if f.kind == keepAlive {
-				c.free <- f.payload
-				late.Reset(c.silence)
-				continue
-			}
 			c.last = f.payload
 			return f.kind, f.payload, nil
 		case <-late.C:
-			return 0, nil, fault.Temporary("nothing was heard for %v: the wire is cut, or the other host does not answer", c.silence)
+			left := c.left(begun)
+			if left <= 0 {
+				return 0, nil, c.silent()
+			}
+			late.Reset(left)
 		case <-c.closed:
 			return 0, nil, io.ErrClosedPipe
 		}
 	}
 }
 
-// read goes on until the stream ends, one frame ahead of who reads.
+// read goes on until the stream ends, one frame ahead of who reads. What keeps alive is swallowed
+// here, so that it counts for who sends for long and reads nothing.
 func (c *Conn) read(r *bufio.Reader) {
 	defer close(c.frames)
 	for {
 		buf := <-c.free
 		kind, payload, err := next(r, buf)
+		if err == nil && kind == keepAlive {
+			c.free <- payload
+			continue
+		}
 		select {
 		case c.frames <- frame{kind, payload, err}:
 		case <-c.closed:

@@ -12,16 +12,19 @@ import (
 )
 
 // pair are two sides that hear each other.
-func pair(silence time.Duration) (a, b *Conn, cut func()) {
+func pair(silence time.Duration, through func(io.Writer) io.Writer) (a, b *Conn, cut func()) {
 	ar, bw := io.Pipe()
 	br, aw := io.Pipe()
-	a, b = New(ar, aw, silence), New(br, bw, silence)
+	if through == nil {
+		through = func(w io.Writer) io.Writer { return w }
+	}
+	a, b = New(ar, through(aw), silence), New(br, through(bw), silence)
 	return a, b, func() { aw.Close(); bw.Close(); a.Close(); b.Close() }
 }
 
 func TestFrames(t *testing.T) {
 	t.Parallel()
-	a, b, cut := pair(time.Minute)
+	a, b, cut := pair(time.Minute, nil)
 	defer cut()
 	long := bytes.Repeat([]byte("x"), Most)
 	go func() {
@@ -70,7 +73,7 @@ func TestNext(t *testing.T) {
 // waited for.
 func TestSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, b, cut := pair(20 * time.Second)
+		a, b, cut := pair(20*time.Second, nil)
 		defer cut()
 		go func() {
 			time.Sleep(90 * time.Second)
@@ -86,6 +89,96 @@ func TestSilence(t *testing.T) {
 		_, _, err := b.Read()
 		if err == nil || !strings.Contains(err.Error(), "nothing was heard") || time.Since(begun) > 25*time.Second {
 			t.Errorf("a silent wire: %v after %v", err, time.Since(begun))
+		}
+	})
+}
+
+// A long frame on a wire that carries little is no silence.
+func TestSlowWire(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, cut := pair(20*time.Second, func(w io.Writer) io.Writer { return trickle{w} })
+		defer cut()
+		go io.Copy(io.Discard, readerOf(a))
+		go func() {
+			a.Send('x', make([]byte, Most))
+			a.Flush()
+		}()
+		if kind, payload, err := b.Read(); err != nil || kind != 'x' || len(payload) != Most {
+			t.Errorf("a MiB in 4 minutes: %q, %d bytes, %v", kind, len(payload), err)
+		}
+	})
+}
+
+// Who sends to a wire that was cut does not wait for ever; who sends to one that is slow to take
+// what comes, but lives, waits.
+func TestStuck(t *testing.T) {
+	for name, lives := range map[string]bool{"cut": false, "busy": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, w := io.Pipe()
+				back, alive := io.Pipe()
+				a := New(back, w, 20*time.Second)
+				defer func() { r.Close(); alive.Close(); a.Close(); synctest.Wait() }()
+				if lives {
+					b := New(r, alive, time.Hour) // reads one frame ahead, and no more
+					defer b.Close()
+					go func() {
+						time.Sleep(5 * time.Minute)
+						io.Copy(io.Discard, readerOf(b))
+					}()
+				}
+				begun := time.Now()
+				var err error
+				for range 4 {
+					if err == nil {
+						err = a.Send('x', make([]byte, Most))
+					}
+				}
+				took := time.Since(begun)
+				if lives && (err != nil || took < time.Minute) {
+					t.Errorf("%v after %v", err, took)
+				}
+				if !lives && (err == nil || !strings.Contains(err.Error(), "nothing was heard") || took > 25*time.Second) {
+					t.Errorf("%v after %v", err, took)
+				}
+			})
+		})
+	}
+}
+
+// trickle is a wire that carries 4 KiB a second.
+type trickle struct{ w io.Writer }
+
+func (s trickle) Write(b []byte) (n int, err error) {
+	for err == nil && n < len(b) {
+		time.Sleep(time.Second)
+		var k int
+		k, err = s.w.Write(b[n:min(n+4096, len(b))])
+		n += k
+	}
+	return n, err
+}
+
+// Who says a little all the time, and never that it is all, is heard too.
+func TestLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b, cut := pair(20*time.Second, nil)
+		defer cut()
+		done := make(chan struct{})
+		defer close(done)
+		go func() {
+			for {
+				select {
+				case <-done:
+					return
+				case <-time.After(1900 * time.Millisecond):
+					a.Send('x', []byte("a little"))
+				}
+			}
+		}()
+		go io.Copy(io.Discard, readerOf(a))
+		if kind, _, err := b.Read(); err != nil || kind != 'x' {
+			t.Errorf("%q, %v", kind, err)
 		}
 	})
 }
