@@ -42,6 +42,7 @@ race: packages build
 # Half an hour. A failure says its seed; UML_ROUNDS and UML_SEED are taken from the environment.
 proof: packages build
 	UML_ROUNDS=$${UML_ROUNDS:-500} go test -count=1 -v -timeout 4h -run '^TestRounds$$' ./test
+	ROUNDS=$${ROUNDS:-20} go test -count=1 -v -timeout 1h -run '^TestMoveThereAndBack$$' ./test
 
 # Every system call of a start fails, and it is killed at each: some 4,500 starts. Moves are cut at 60 points.
 faults: packages build

@@ -102,7 +102,7 @@ func (o Options) fits(ctx context.Context, names []string, host string) error {
 				return err
 			}
 		}
-		fmt.Fprintf(t, "%s\t%s\t%v\t%s\n", name, mem, settings.Size(bytes), verdict)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", name, mem, amount(bytes), verdict)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -11,7 +11,6 @@ import (
 	"uml/estate"
 	"uml/fault"
 	"uml/runscript"
-	"uml/settings"
 )
 
 // A moving is one machine's way.
@@ -251,7 +250,7 @@ func (m *moving) pass(ctx context.Context, what string) (changed int64, err erro
 	if _, err := m.c.ask(end); err != nil {
 		return 0, err
 	}
-	m.step("%s: %v of the discs, %v sent, %.1fs; both have the same", what, settings.Size(changed), settings.Size(m.sent-before), time.Since(begun).Seconds())
+	m.step("%s: %s of the discs, %s sent, %.1fs; both have the same", what, amount(changed), amount(m.sent-before), time.Since(begun).Seconds())
 	return changed, nil
 }
 
@@ -350,7 +349,7 @@ func (m *moving) plan(ctx context.Context) (err error) {
 		bytes += m.l.Data(n)
 	}
 	out := m.o.Out
-	fmt.Fprintf(out, "send     %d files, %v, to %s\n", len(a.Wants), settings.Size(bytes), m.host)
+	fmt.Fprintf(out, "send     %d files, %s, to %s\n", len(a.Wants), amount(bytes), m.host)
 	fmt.Fprintf(out, "stop     %s\nunlink   uml-%s, if it is there; end its supervisors\nnet      uml-net down %s\n", m.name, m.name, m.name)
 	fmt.Fprintf(out, "mark     %s/%s, and the guest is %s's\n", m.l.Dir(), runscript.MovedTo, m.host)
 	if m.o.Delete {
@@ -366,4 +365,12 @@ func (m *moving) work(what string, bytes int64) (func(int64), func()) {
 		return nil, func() {}
 	}
 	return m.o.Work(m.name+": "+what, bytes)
+}
+
+// amount is for people.
+func amount(bytes int64) string {
+	if bytes < 1<<20 {
+		return fmt.Sprintf("%d KiB", (bytes+1023)>>10)
+	}
+	return fmt.Sprintf("%.1f MiB", float64(bytes)/(1<<20))
 }

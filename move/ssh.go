@@ -125,7 +125,7 @@ type limited struct {
 }
 
 func (l *limited) Write(b []byte) (n int, err error) {
-	const piece = 64 << 10
+	piece := int(min(64<<10, max(l.rate, 1))) // so that no write is a long silence
 	for len(b) > 0 {
 		part := b[:min(len(b), piece)]
 		if now := time.Now(); l.due.Before(now) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,27 +103,60 @@ func (p *twins) guest(name, address string) {
 	l.WaitPing(address)
 }
 
-// There and back again: the guest goes on with all that it had, and the router finds it.
+// There and back again, and written to all the time: the guest goes on with all that it had, and
+// the router, which knew it at the old host, finds it.
 func TestMoveThereAndBack(t *testing.T) {
 	t.Parallel()
 	p := newTwins(t)
 	const name, ip = "web", "192.0.2.20"
 	p.guest(name, ip)
-	west := p.hosts[0]
-	m := west.Machined(name)
-	for round := range 2 {
-		from := round % 2
-		m.Guest(fmt.Sprintf("echo round %d >>/root/rounds; sync", round))
-		r := p.move(from, name, p.address(1-from))
-		if out, err := r.CombinedOutput(); err != nil {
-			t.Fatalf("move from %d: %v\n%s", from, err, out)
-		} else {
-			t.Logf("%s", out)
-		}
-		west.WaitPing(ip)
+	n, err := strconv.Atoi(os.Getenv("ROUNDS"))
+	if err != nil {
+		n = 1
 	}
-	if got := m.Guest("cat /root/rounds"); got != "round 0\nround 1\n" {
-		t.Errorf("the guest has %q", got)
+	stop := p.watch(name)
+	s := p.scribe(name)
+	for round := range 2 * n {
+		from := round % 2
+		if r := p.run(from, name, p.address(1-from)); r.Code != 0 {
+			t.Fatalf("move %d: %+v", round, r)
+		}
+		p.hosts[0].WaitPing(ip)
+	}
+	s.check(t)
+	stop()
+	p.hosts[0].Must("uml-ctl", "stop", name)
+	p.hosts[0].Must("e2fsck", "-fn", filepath.Join(p.hosts[0].Machines, name, "jail/ubd0"))
+}
+
+// All machines of a host, those that are down too: what fits goes, and what does not stays.
+func TestEvacuate(t *testing.T) {
+	t.Parallel()
+	p := newTwins(t)
+	west, east := p.hosts[0], p.hosts[1]
+	p.guest("web", "192.0.2.20")
+	for _, name := range []string{"down", "taken"} {
+		m := west.Machine(name, lab.Settings{"net": "none"})
+		west.SetHome(name, m.Dir)
+	}
+	east.Must("mkdir", filepath.Join(east.Machines, "taken"))
+	r := p.run(0, "--evacuate", "--plan", p.address(1))
+	if r.Code != 100 || !regexp.MustCompile(`(?m)^down +64M .* fits$`).MatchString(r.Out) || !regexp.MustCompile(`(?m)^taken .*is there already`).MatchString(r.Out) {
+		t.Errorf("plan: %+v", r)
+	}
+	if n := p.owners("web") + p.owners("down"); n != 2 || west.Run("ls", filepath.Join(west.Machines, "web/.uml-move")).Code == 0 {
+		t.Errorf("a plan has changed something: %d", n)
+	}
+	r = p.run(0, "--evacuate", p.address(1))
+	if r.Code != 100 || !strings.Contains(r.Err, "2 of 3 machines are on "+p.address(1)) {
+		t.Errorf("evacuate: %+v", r)
+	}
+	west.WaitPing("192.0.2.20")
+	if got := west.Must("sh", "-c", `ls "$UML_MACHINES"`); got != "taken\n" {
+		t.Errorf("left: %s", got)
+	}
+	if got := east.Must("sh", "-c", `ls "$UML_SERVICE"`); got != "uml-web\n" {
+		t.Errorf("activated there: %s", got)
 	}
 }
 
@@ -336,7 +370,9 @@ func TestMoveBad(t *testing.T) {
 	p.guest(name, ip)
 	up := west.Machined(name).PID()
 	there := p.address(1)
-	list := func() string { return east.Must("sh", "-c", `ls "$UML_MACHINES"; ls "$UML_MACHINES/.new" 2>/dev/null; cut -d: -f1 /etc/passwd`) }
+	list := func() string {
+		return east.Must("sh", "-c", `ls "$UML_MACHINES"; ls "$UML_MACHINES/.new" 2>/dev/null; cut -d: -f1 /etc/passwd`)
+	}
 	before := list()
 
 	p.refused(p.run(0, name, "nosuch.invalid"), 100, "ssh nosuch.invalid: ")

@@ -49,6 +49,9 @@ func moves(c *cli.Context) error {
 	if len(args) != want {
 		return fault.Permanent("it takes NAME and HOST, and with --evacuate HOST alone (see --help)")
 	}
+	if c.Bool("evacuate") && (c.Bool("abort") || c.IsSet("account")) {
+		return fault.Permanent("--abort and --account are for one machine")
+	}
 	o := move.Options{
 		Options: options(c), Errand: estate.Errand{Account: c.String("account"), Kernel: c.String("kernel")},
 		SSH: c.String("ssh"), Remote: c.String("remote"), Timeout: c.Duration("timeout"), Force: c.Bool("force"), Delete: c.Bool("delete"),
