@@ -2,6 +2,7 @@ package estate
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -99,11 +100,24 @@ func (o Options) take(root, name string) (*parting, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.down(); err != nil {
+	if err := errors.Join(p.moves(), p.down()); err != nil {
 		p.close()
 		return nil, err
 	}
 	return p, nil
+}
+
+// moves refuses one of which another host may have most, or all.
+func (p *parting) moves() error {
+	text, err := os.ReadFile(filepath.Join(p.dir, journalName))
+	if err != nil {
+		return ignore(err, os.ErrNotExist)
+	}
+	var j Journal
+	if err := json.Unmarshal(text, &j); err != nil {
+		return fault.Permanent("%s: %w", filepath.Join(p.dir, journalName), err)
+	}
+	return fault.Permanent("%s is on its way to %s (uml-machine move %s %s goes on; with --abort it stays here)", p.name, j.Host, p.name, j.Host)
 }
 
 // seize opens it, whether it runs or not, for this uml-machine alone.

@@ -434,6 +434,7 @@ func TestMoveBad(t *testing.T) {
 		t.Errorf("%d owners", n)
 	}
 	refusedBy(t, "uml-run", west.RunIn(m.Dir, "uml-run"), 100, "the guest was moved to "+there)
+	refusedBy(t, "uml-machine", machine(west, "remove", name, "--yes"), 100, "is on its way to "+there)
 	if r := west.Run("uml-check", name); !strings.Contains(r.Out, "was moved to "+there) {
 		t.Errorf("uml-check: %s", r.Out)
 	}
