@@ -162,10 +162,10 @@ func (l *Leaving) Kept() string { return filepath.Join(l.p.root, kept, l.p.name)
 
 // Data is how much of the disc the n-th file takes, in bytes.
 func (l *Leaving) Data(n int) int64 {
-	if n < len(l.Files) {
+	if n >= 0 && n < len(l.Files) {
 		return l.Files[n].Data
 	}
-	if n -= len(l.Files); n < len(l.Bases) {
+	if n -= len(l.Files); n >= 0 && n < len(l.Bases) {
 		return l.Bases[n].Data
 	}
 	return 0
@@ -439,11 +439,11 @@ func (l *Leaving) packBases(ctx context.Context) error {
 
 // File is the n-th file to be sent: those of the passport, then the bases.
 func (l *Leaving) File(n int) (f *os.File, size int64, err error) {
-	if n < len(l.files) {
+	if n >= 0 && n < len(l.files) {
 		return l.files[n], l.Files[n].Size, nil
 	}
 	n -= len(l.Files)
-	if n >= len(l.Bases) || l.Bases[n].Template == nil {
+	if n < 0 || n >= len(l.Bases) || l.Bases[n].Template == nil {
 		return nil, 0, fault.Permanent("%s wants a file that was not offered", l.Host)
 	}
 	if l.bases[n] == nil {

@@ -31,18 +31,21 @@ type client struct {
 	line *line
 	c    *wire.Conn
 	host string
+	keep func() bool // from now on ctx does not end it; false: it has
 }
 
+// dial calls a host. Until keep, the end of ctx ends the talk.
 func (o Options) dial(ctx context.Context, host string) (*client, error) {
-	l, err := call(ctx, o.SSH, host, o.Remote)
+	l, err := call(context.WithoutCancel(ctx), o.SSH, host, o.Remote)
 	if err != nil {
 		return nil, err
 	}
+	keep := context.AfterFunc(ctx, func() { l.kill() })
 	var w io.Writer = l.in
 	if o.Rate > 0 {
 		w = &limited{w: w, rate: o.Rate}
 	}
-	c := &client{o: o, line: l, c: wire.New(l.out, w, clientSilence), host: host}
+	c := &client{o: o, line: l, c: wire.New(l.out, w, clientSilence), host: host, keep: keep}
 	theirs, err := greet(c.c, o.Options)
 	if err != nil {
 		return nil, c.failed(err)
@@ -73,6 +76,7 @@ func (c *client) failed(err error) error {
 }
 
 func (c *client) close() {
+	c.keep()
 	c.c.Close()
 	c.line.hangUp()
 }

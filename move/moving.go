@@ -23,8 +23,10 @@ type moving struct {
 	wants []int
 	sums  map[int]*delta.Sums // what the other host has of each file
 
-	ended time.Time // when the guest was asked to end; zero: it was not
-	sent  int64     // bytes of discs
+	offered bool // the other host may have something of it
+	ran     bool
+	ended   time.Time // when the guest was asked to end; zero: it was not
+	sent    int64     // bytes of discs
 }
 
 // Move takes a machine to a host, or goes on with that. Its error says where the guest is then.
@@ -41,9 +43,12 @@ func Move(ctx context.Context, o Options, name, host string) error {
 	if o.DryRun {
 		return m.plan(ctx)
 	}
-	begun := m.l.Begun()
+	m.offered = m.l.Begun()
 	if err := m.copies(ctx); err != nil {
-		return m.here(err, begun)
+		if ctx.Err() != nil {
+			err = fault.Temporary("ended by a signal")
+		}
+		return m.here(err)
 	}
 	return m.there(m.take(ctx))
 }
@@ -82,7 +87,7 @@ func (m *moving) notes(a *answer) {
 }
 
 // here is for what fails while the guest is this host's: it goes on here, if it ran.
-func (m *moving) here(err error, begun bool) error {
+func (m *moving) here(err error) error {
 	if m.l.Marked() { // the mark itself failed half-way, or what came after
 		return m.there(err)
 	}
@@ -90,8 +95,11 @@ func (m *moving) here(err error, begun bool) error {
 		if up := m.l.Restart(); up != nil {
 			err = errors.Join(err, up)
 		}
+		if m.ran && !m.l.Up && !m.l.Runs() {
+			err = errors.Join(err, fault.Temporary("%s: its guest ran, under no supervisor, and is down", m.name))
+		}
 	}
-	if !begun && m.wants == nil { // nothing is there
+	if !m.offered {
 		return errors.Join(err, m.l.Forget())
 	}
 	return errors.Join(err, fault.Temporary("%s stays here, and what was sent is kept there: the same command goes on (with --abort it is given up)", m.name))
@@ -136,7 +144,7 @@ func (m *moving) copies(ctx context.Context) (err error) {
 		return err
 	}
 	m.notes(a)
-	if err := ctx.Err(); err != nil {
+	if !m.c.keep() {
 		return context.Cause(ctx)
 	}
 	return m.l.Mark()
@@ -144,14 +152,17 @@ func (m *moving) copies(ctx context.Context) (err error) {
 
 // offer has the other host judge the machine, and learns what it has of it.
 func (m *moving) offer(ctx context.Context) error {
+	begun := m.offered
+	m.offered = true
 	a, err := m.c.ask(&request{Do: doOffer, Passport: &m.l.Passport, Errand: m.o.Errand})
 	if err != nil {
+		if a != nil { // it was heard, and refused
+			m.offered = begun
+		}
 		return err
 	}
 	m.notes(a)
-	if m.wants = a.Wants; m.wants == nil {
-		m.wants = []int{}
-	}
+	m.wants = a.Wants
 	for _, n := range m.wants {
 		_, size, err := m.l.File(n)
 		if err != nil {
@@ -208,7 +219,7 @@ func (m *moving) rounds(ctx context.Context) error {
 // stop ends the guest, and holds the machine.
 func (m *moving) stop(ctx context.Context) error {
 	m.ended = time.Now()
-	if m.l.Runs() {
+	if m.ran = m.l.Runs(); m.ran {
 		m.step("the guest is asked to end")
 	}
 	s, err := m.l.Stop(ctx, m.o.Timeout, m.o.Force)
@@ -265,12 +276,13 @@ func (m *moving) broken(ctx context.Context, err error) error {
 // take has the other host make it its own, and takes away what is left here. It is not ended by
 // what ends the rest.
 func (m *moving) take(ctx context.Context) (err error) {
-	ctx = context.WithoutCancel(ctx)
 	if m.c == nil {
 		if m.c, err = m.o.dial(ctx, m.host); err != nil {
 			return err
 		}
+		m.c.keep()
 	}
+	ctx = context.WithoutCancel(ctx)
 	a, err := m.c.ask(&request{Do: doTake, Name: m.name, Move: m.l.ID, Activate: m.l.Linked && m.l.Up})
 	if err != nil {
 		return err

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"uml/test/lab"
 )
 
@@ -281,7 +283,7 @@ func cuttings() (all []cutting) {
 		}
 	}
 	if os.Getenv("FAULTS") != "all" {
-		return []cutting{{"out:D:9", "wire"}, {"out:end:1", "client"}, {"out:ready:1", "server"}, {"out:take:1", "wire"}, {"out:take:1", "client-after"}, {"in:A:7", "wire"}}
+		return []cutting{{"out:D:9", "wire"}, {"in:A:1", "client"}, {"out:ready:1", "server"}, {"out:take:1", "wire"}, {"out:take:1", "client-after"}, {"in:A:7", "wire"}}
 	}
 	return all
 }
@@ -403,6 +405,20 @@ func TestMoveBad(t *testing.T) {
 	}
 	if now := west.Machined(name).PID(); now != up {
 		t.Errorf("process %d was the guest's, now it is %d", up, now)
+	}
+
+	// Ctrl-C in the middle: the guest has not noticed anything.
+	cmd := p.move(0, "--bwlimit", "500K", name, there)
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	west.Wait("what is sent", func() bool { return east.Run("test", "-s", filepath.Join(east.Machines, ".new", name, "jail/ubd0")).Code == 0 })
+	unix.Kill(-cmd.Process.Pid, unix.SIGINT)
+	cmd.Wait()
+	if !strings.Contains(said.String(), "fatal: ended by a signal\n") || !strings.Contains(said.String(), "web stays here") {
+		t.Errorf("interrupted, it said\n%s", said.String())
 	}
 
 	// A guest that does not end goes on.
