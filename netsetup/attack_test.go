@@ -74,6 +74,7 @@ func newBridge(t *testing.T) world {
 		ip addr add 192.0.2.1/24 dev br0
 		for f in /proc/sys/net/bridge/bridge-nf-call-*; do test ! -e $f || echo 0 > $f; done`, os.Getpid(), w.other.fd))
 	w.other.sh("ip link set lo up; ip link set eth0 mtu 9000 up")
+	w.host.sh(isUp("br0") + "; until ip -6 addr show dev br0 scope link | grep -q fe80; do sleep 0.01; done") // no test sees it come
 	return w
 }
 
