@@ -487,6 +487,11 @@ func (o Options) Take(ctx context.Context, name, move string, activate bool) (no
 		s.lock.Close()
 		return nil, fault.Permanent("%s is not whole here", name)
 	}
+	to := filepath.Join(root, name)
+	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) { // it can still be given up
+		s.lock.Close()
+		return nil, errors.Join(err, fault.Permanent("%s: is there already (move it away, and say it again)", to))
+	}
 	if err := o.record(root, name, move); err != nil {
 		s.lock.Close()
 		return nil, err

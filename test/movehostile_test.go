@@ -161,3 +161,49 @@ func TestMoveHostileClient(t *testing.T) {
 		t.Errorf("the machine: %v, uid %d", err, st.Uid)
 	}
 }
+
+// A host that was cut off between its word that a guest is its own and the machine itself has only
+// the word: gc keeps to it, since the other host may have thrown away what it had.
+func TestMoveCollectTaken(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	l.OwnEtc()
+	m := newMover(t, l)
+	m.granted("offer", passport("web", 1, nil))
+	m.all()
+	m.end()
+	l.Must("mkdir", "-p", filepath.Join(l.Machines, ".moves"))
+	if err := os.WriteFile(filepath.Join(l.Machines, ".moves", moveID(1)), []byte("web\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.Must("uml-machine", "gc", "--older", "0")
+	if _, err := os.Stat(filepath.Join(l.Machines, "web/jail/ubd0")); err != nil {
+		t.Error(err)
+	}
+	m = newMover(t, l)
+	m.refused("drop", said{"name": "web", "move": moveID(1)}, "was taken there")
+	m.granted("take", said{"name": "web", "move": moveID(1)})
+	// One that nobody has taken goes.
+	m.granted("offer", passport("other", 2, nil))
+	m.all()
+	m.end()
+	l.Must("uml-machine", "gc", "--older", "0")
+	m = newMover(t, l)
+	m.refused("take", said{"name": "other", "move": moveID(2)}, "was given up")
+	if _, err := os.Stat(filepath.Join(l.Machines, ".new/other")); err == nil {
+		t.Error("gc left it")
+	}
+}
+
+// What is in the way of a machine is said before it is taken, so that it can still be given up.
+func TestMoveTakeInTheWay(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	l.OwnEtc()
+	m := newMover(t, l)
+	m.granted("offer", passport("web", 1, nil))
+	m.all()
+	l.Must("mkdir", filepath.Join(l.Machines, "web"))
+	m.refused("take", said{"name": "web", "move": moveID(1)}, "is there already")
+	m.granted("drop", said{"name": "web", "move": moveID(1)})
+}
