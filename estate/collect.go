@@ -52,6 +52,11 @@ func Collect(ctx context.Context, o Options, older *time.Duration) error {
 
 func (o Options) collect(ctx context.Context, s *stage, older *time.Duration) error {
 	what := "remove "
+	if s.note.Move != "" {
+		if _, err := o.taken(s.root, s.note.Move); !errors.Is(err, os.ErrNotExist) {
+			return o.collectTaken(s, err)
+		}
+	}
 	if s.note.Move != "" && !old(filepath.Join(s.dir, noteName), older) {
 		return s.lock.Close() // the other host may go on with it
 	}
@@ -65,6 +70,22 @@ func (o Options) collect(ctx context.Context, s *stage, older *time.Duration) er
 		return err
 	}
 	_, err := fmt.Fprintln(o.Out, what+where)
+	return err
+}
+
+// collectTaken is for one of which this host has said that it is its own: the other has nothing
+// more, perhaps, and it only has to be moved to its place.
+func (o Options) collectTaken(s *stage, err error) error {
+	if err == nil && !o.DryRun {
+		err = s.settle()
+	}
+	if !s.settled() {
+		s.lock.Close()
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(o.Out, "end the move of %s from %s (there: uml-machine move, again; here: uml-ctl activate %s)\n", s.name, s.note.Host, s.name)
 	return err
 }
 

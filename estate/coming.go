@@ -33,6 +33,7 @@ type Coming struct {
 	s     *stage
 	host  *settings.Host
 	paths map[string]string // of a base there: where it is here; "" if it is sent
+	told  map[string]bool   // the files of a host of which the offer says what is in them
 }
 
 // records are the moves by which machines were taken, in the machines root: what another host asks
@@ -76,7 +77,7 @@ func (o Options) judge(ctx context.Context, p *Passport, e Errand, beside []*Com
 	if err != nil {
 		return nil, err
 	}
-	c := &Coming{Pass: p, o: o, d: d, paths: map[string]string{}}
+	c := &Coming{Pass: p, o: o, d: d, paths: map[string]string{}, told: map[string]bool{}}
 	if c.host, err = settings.ReadHost(o.HostDir); err != nil {
 		return nil, err
 	}
@@ -114,6 +115,7 @@ func (c *Coming) bases(ctx context.Context, e Errand) error {
 		file, err := c.o.kernel(e.Kernel)
 		c.d.fault(err)
 		c.d.Settings["kernel"] = file
+		c.told[file] = true
 	} else if k := c.Pass.Kernel; k != nil {
 		file, err := c.o.local(ctx, k)
 		if err != nil {
@@ -124,6 +126,7 @@ func (c *Coming) bases(ctx context.Context, e Errand) error {
 			file = k.Path
 		}
 		c.d.Settings["kernel"] = file
+		c.told[file] = true
 	}
 	for i := range c.Pass.Bases {
 		b := &c.Pass.Bases[i]
@@ -143,36 +146,64 @@ func (c *Coming) bases(ctx context.Context, e Errand) error {
 			}
 		}
 		c.useBase(b, file)
+		c.told[b.Path], c.told[file] = true, true
 	}
 	return nil
 }
 
-// useBase puts a path of this host into the settings.
+// useBase puts a path of this host into the settings, of all discs that stand on it.
 func (c *Coming) useBase(b *Base, file string) {
 	if file == b.Path || file == "" {
 		return
 	}
-	words := strings.FieldsFunc(c.d.Settings[b.Setting], func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' })
-	for _, w := range words {
-		if w == b.Path {
-			c.d.Settings[b.Setting] = strings.Replace(c.d.Settings[b.Setting], w, file, 1)
-			return
+	for n := range 8 {
+		name := fmt.Sprintf("ubd%d", n)
+		if text, ok := c.d.Settings[name]; ok {
+			c.d.Settings[name] = replaceWord(text, b.Path, file)
 		}
 	}
-	c.d.fault(fault.Permanent("%s: does not name %s", b.Setting, b.Path))
 }
 
-// named: what the settings name of the jail is what comes, and nothing else does.
+// replaceWord is for the name of a file in a disc's setting: FILE[,BACKING] [FLAGS].
+func replaceWord(text, old, by string) string {
+	end := func(s string) bool { return s == "" || strings.ContainsAny(s[:1], ", \t\r\n") }
+	var b strings.Builder
+	for from := 0; ; {
+		at := strings.Index(text[from:], old)
+		if at < 0 {
+			return b.String() + text[from:]
+		}
+		at += from
+		to := at + len(old)
+		b.WriteString(text[from:at])
+		if end(text[max(at-1, 0):at]) && end(text[to:]) {
+			b.WriteString(by)
+		} else {
+			b.WriteString(old)
+		}
+		from = to
+	}
+}
+
+// named: what the settings name of the jail is what comes, and nothing else does; what they name
+// of the host is what the offer knows by what is in it.
 func (c *Coming) named() {
 	want := map[string]bool{}
+	host := func(f string) {
+		if filepath.IsAbs(f) && !c.told[f] {
+			c.d.fault(fault.Permanent("file %s: the settings name it, and the offer does not say what is in it", f))
+		}
+	}
 	for _, d := range c.d.m.Discs {
 		for _, f := range []string{d.File, d.Backing} {
+			host(f)
 			if f != "" && !filepath.IsAbs(f) {
 				want[f] = !d.Optional
 			}
 		}
 	}
 	for _, f := range []string{c.d.m.Kernel, c.d.m.Initrd} {
+		host(f)
 		if f != "" && !filepath.IsAbs(f) {
 			want[f] = true
 		}
@@ -211,7 +242,11 @@ func (o Options) Receive(ctx context.Context, p *Passport, e Errand) (c *Coming,
 		c.s = nil
 	}
 	if c.s != nil {
-		d.ownAccount = true
+		if c.s.note.User != d.Account {
+			c.Close()
+			return nil, fault.Permanent("%s began to come as account %s, and is to be %s now (uml-machine move --abort there, and again)", p.Name, c.s.note.User, d.Account)
+		}
+		d.ownAccount = true // it was looked at when this began
 		d.faults = append(d.faults, d.inUse()...)
 		if err := d.judged(); err != nil {
 			c.Close()
@@ -432,7 +467,7 @@ func (o Options) Take(ctx context.Context, name, move string, activate bool) (no
 	if err != nil {
 		return nil, err
 	}
-	if err := settings.CheckName(name); err != nil {
+	if err := errors.Join(settings.CheckName(name), checkMove(move)); err != nil {
 		return nil, fault.Permanent("%w", err)
 	}
 	s, err := find(root, name)
@@ -451,6 +486,11 @@ func (o Options) Take(ctx context.Context, name, move string, activate bool) (no
 	if !s.note.Ready {
 		s.lock.Close()
 		return nil, fault.Permanent("%s is not whole here", name)
+	}
+	to := filepath.Join(root, name)
+	if _, err := os.Lstat(to); !errors.Is(err, fs.ErrNotExist) { // it can still be given up
+		s.lock.Close()
+		return nil, errors.Join(err, fault.Permanent("%s: is there already (move it away, and say it again)", to))
 	}
 	if err := o.record(root, name, move); err != nil {
 		s.lock.Close()
@@ -508,7 +548,7 @@ func (o Options) Drop(ctx context.Context, name, move string) error {
 	if err != nil {
 		return err
 	}
-	if err := settings.CheckName(name); err != nil {
+	if err := errors.Join(settings.CheckName(name), checkMove(move)); err != nil {
 		return fault.Permanent("%w", err)
 	}
 	s, err := find(root, name)

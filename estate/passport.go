@@ -53,6 +53,15 @@ func newMove() string {
 	return hex.EncodeToString(b[:])
 }
 
+// checkMove is for a number from the wire: it becomes the name of a file, and "" would be that of
+// what is no move.
+func checkMove(id string) error {
+	if b, err := hex.DecodeString(id); err != nil || len(b) != 16 || id != strings.ToLower(id) {
+		return fault.Permanent("%.40q is no number of a move", id)
+	}
+	return nil
+}
+
 // Bounds on what the other side claims.
 const (
 	mostFiles = 24 // 8 discs and their backing files, kernel and initrd, and some
@@ -65,13 +74,13 @@ func (p *Passport) check() error {
 	bad := func(format string, args ...any) error {
 		return fault.Permanent("the other host's offer: "+format, args...)
 	}
-	if b, err := hex.DecodeString(p.Move); err != nil || len(b) != 16 {
-		return bad("%.40q is no number of a move", p.Move)
+	if err := checkMove(p.Move); err != nil {
+		return bad("%w", err)
 	}
 	if err := settings.CheckName(p.Name); err != nil {
 		return bad("%w", err)
 	}
-	if len(p.Files)+len(p.Bases) > mostFiles || len(p.Settings) > 100 || len(p.Keys) > mostText {
+	if len(p.Files)+len(p.Bases) > mostFiles || len(p.Settings) > 100 || len(p.Keys) > mostText || len(p.From) > 255 || len(strings.Join(p.Segment, " ")) > 4<<10 {
 		return bad("it is too long")
 	}
 	for n, v := range p.Settings {
@@ -90,7 +99,15 @@ func (p *Passport) check() error {
 		seen[f.Name] = true
 	}
 	bases := p.Bases
+	for _, b := range bases {
+		if !strings.HasPrefix(b.Setting, "ubd") {
+			return bad("%.70q is no disc", b.Setting)
+		}
+	}
 	if p.Kernel != nil {
+		if p.Kernel.Setting != "kernel" || p.Kernel.Template != nil {
+			return bad("a kernel that is %.70q", p.Kernel.Setting)
+		}
 		bases = append(bases[:len(bases):len(bases)], *p.Kernel)
 	}
 	for _, b := range bases {
