@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -49,23 +50,26 @@ type Errand struct {
 // Judge looks at everything that Receive needs, and changes nothing. Beside are others that were
 // judged, and are to come too.
 func (o Options) Judge(ctx context.Context, p *Passport, e Errand, beside []*Coming) (*Coming, error) {
-	c, err := o.judge(ctx, p, e, beside)
+	c, err := o.judge(ctx, p, e)
 	if err != nil {
 		return nil, err
 	}
 	need := c.need()
+	others := underWay(c.d.root, p.Name)
 	for _, b := range beside {
 		need += b.need()
+		others = append(others, b.d.m)
 		if c.d.m != nil {
 			c.d.faults = append(c.d.faults, c.d.compare(b.d.m)...)
 		}
 	}
+	c.memory(others)
 	c.d.fault(c.d.roomFor(need))
 	c.d.faults = append(c.d.faults, c.d.inUse()...)
 	return c, c.d.judged()
 }
 
-func (o Options) judge(ctx context.Context, p *Passport, e Errand, beside []*Coming) (*Coming, error) {
+func (o Options) judge(ctx context.Context, p *Passport, e Errand) (*Coming, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -97,16 +101,41 @@ func (o Options) judge(ctx context.Context, p *Passport, e Errand, beside []*Com
 	}
 	c.named()
 	c.otherSegment(p.Segment)
-	var others []*settings.Machine
-	for _, b := range beside {
-		others = append(others, b.d.m)
+	return c, nil
+}
+
+// memory says whether there is RAM for the machine beside others that are to come.
+func (c *Coming) memory(beside []*settings.Machine) {
+	if c.d.m == nil {
+		return
 	}
-	note, err := runscript.RoomFor(d.m, c.host, others...)
-	d.fault(err)
+	note, err := runscript.RoomFor(c.d.m, c.host, beside...)
+	c.d.fault(err)
 	if note != "" {
 		c.Notes = append(c.Notes, note)
 	}
-	return c, nil
+}
+
+// underWay are the machines that come just now, but one: they will have their RAM promised, and
+// are in no ledger yet.
+func underWay(root, but string) (all []*settings.Machine) {
+	for _, name := range staged(root) {
+		dir := filepath.Join(root, staging, name)
+		n, err := readNote(dir)
+		if err != nil || n.Move == "" || name == but {
+			continue
+		}
+		if s, err := find(root, name); err == nil {
+			if s != nil {
+				s.lock.Close() // nobody is at work on it: it was interrupted
+			}
+			continue
+		}
+		if m, _ := settings.Draft(filepath.Join(root, name), settings.Account{Name: n.User, UID: -1, GID: -1}, n.Settings); m != nil {
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // bases finds what the machine uses of its host's here, and has the settings say so.
@@ -224,7 +253,7 @@ func (c *Coming) named() {
 
 // Receive makes the machine in staging, or finds what an interrupted move of it has left there.
 func (o Options) Receive(ctx context.Context, p *Passport, e Errand) (c *Coming, err error) {
-	if c, err = o.judge(ctx, p, e, nil); err != nil {
+	if c, err = o.judge(ctx, p, e); err != nil {
 		return nil, err
 	}
 	d := c.d
@@ -247,6 +276,7 @@ func (o Options) Receive(ctx context.Context, p *Passport, e Errand) (c *Coming,
 			return nil, fault.Permanent("%s began to come as account %s, and is to be %s now (uml-machine move --abort there, and again)", p.Name, c.s.note.User, d.Account)
 		}
 		d.ownAccount = true // it was looked at when this began
+		c.memory(underWay(d.root, p.Name))
 		d.faults = append(d.faults, d.inUse()...)
 		if err := d.judged(); err != nil {
 			c.Close()
@@ -261,6 +291,7 @@ func (o Options) Receive(ctx context.Context, p *Passport, e Errand) (c *Coming,
 		n.Account = "" // it was here before
 	}
 	c.s, err = o.claim(ctx, d.root, d.Name, n, func() error {
+		c.memory(underWay(d.root, p.Name))
 		d.fault(d.roomFor(c.need()))
 		d.faults = append(d.faults, d.inUse()...)
 		return d.judged()
@@ -297,8 +328,47 @@ func (c *Coming) make(ctx context.Context) error {
 	if err := ignore(os.Mkdir(filepath.Join(c.s.dir, "jail"), 0o755), os.ErrExist); err != nil {
 		return err
 	}
+	if err := c.tidy(); err != nil {
+		return err
+	}
 	return syncDir(c.s.dir)
 }
+
+// tidy takes the jail back from the account, which has it if the machine was whole once, and
+// removes what does not come any more: root opens files there by their names.
+func (c *Coming) tidy() error {
+	jail := filepath.Join(c.s.dir, "jail")
+	if err := os.Chown(jail, 0, 0); err != nil {
+		return err
+	}
+	comes := map[string]bool{}
+	for n, f := range c.Pass.Files {
+		comes[filepath.Join(jail, f.Name)] = slices.Contains(c.Wants, n)
+	}
+	for i := range c.Pass.Bases {
+		n := len(c.Pass.Files) + i
+		comes[c.basePath(n)] = slices.Contains(c.Wants, n)
+	}
+	old, err := filepath.Glob(filepath.Join(c.s.dir, "base*"))
+	inside, err2 := os.ReadDir(jail)
+	for _, e := range inside {
+		old = append(old, filepath.Join(jail, e.Name()))
+	}
+	errs := []error{err, err2}
+	for _, file := range old {
+		var st unix.Stat_t
+		if err := unix.Lstat(file, &st); err != nil || !comes[file] || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink != 1 {
+			errs = append(errs, err, os.RemoveAll(file))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Coming) basePath(n int) string { return filepath.Join(c.s.dir, fmt.Sprintf("base%d", n)) }
+
+// Room says whether there is still some for others, while files grow: what they take in all is
+// only what the other host has said.
+func (c *Coming) Room() error { return c.d.roomFor(0) }
 
 // Close lets it go: what is there stays, for the next try.
 func (c *Coming) Close() {
@@ -315,7 +385,7 @@ func (c *Coming) Dir() string { return c.s.dir }
 
 // File opens what a file that is wanted is written to. Root's alone until it is whole.
 func (c *Coming) File(n int) (f *os.File, size int64, err error) {
-	name := filepath.Join(c.s.dir, fmt.Sprintf("base%d", n))
+	name := c.basePath(n)
 	if n < len(c.Pass.Files) {
 		name, size = filepath.Join(c.s.dir, "jail", c.Pass.Files[n].Name), c.Pass.Files[n].Size
 	} else {
@@ -367,6 +437,10 @@ func (c *Coming) Ready(ctx context.Context) error {
 	if err := errors.Join(err, c.keys(a), syncDir(c.s.dir)); err != nil {
 		return err
 	}
+	// Its directory's own name too: who says "taken" must find it after a power cut.
+	if err := syncDir(filepath.Dir(c.s.dir)); err != nil {
+		return err
+	}
 	c.s.note.Ready = true
 	return c.s.write()
 }
@@ -382,7 +456,7 @@ func (c *Coming) keepBase(ctx context.Context, n int, b *Base) error {
 		return err
 	}
 	c.paths[b.Path] = file
-	return ignore(os.Remove(filepath.Join(c.s.dir, fmt.Sprintf("base%d", n))), os.ErrNotExist)
+	return ignore(os.Remove(c.basePath(n)), os.ErrNotExist)
 }
 
 // finishFile gives a file to the account. Its time is part of what a COW file knows it by.
@@ -508,14 +582,24 @@ func (o Options) Take(ctx context.Context, name, move string, activate bool) (no
 
 // startHere activates what was taken; that it fails does not make it the other host's again.
 func (o Options) startHere(root, name, move string, activate bool, notes *[]string) error {
-	if _, err := os.Lstat(filepath.Join(root, name)); err != nil || !activate {
-		return nil // it may have gone on already
+	if _, err := os.Lstat(filepath.Join(root, name)); err != nil || !activate || o.activated(root, move) {
+		return nil // it may have gone on already, or be down again by somebody's will
 	}
 	d := &draft{Spec: Spec{Name: name}, o: o, root: root, dir: filepath.Join(root, name)}
 	if err := d.activate(); err != nil {
 		*notes = append(*notes, "not activated: "+fault.Line(err.Error())+" (try there: uml-ctl activate "+name+")")
+		return nil
 	}
-	return nil
+	return o.record(root, name+activatedMark, move)
+}
+
+// activatedMark is in the record of a move whose machine was activated: who says "take" again does
+// not activate it again.
+const activatedMark = "\nactivated"
+
+func (o Options) activated(root, move string) bool {
+	text, _ := os.ReadFile(filepath.Join(root, records, move))
+	return strings.HasSuffix(string(text), activatedMark+"\n")
 }
 
 // record notes that the move's machine was taken; it is on the disc before it is.
@@ -538,7 +622,8 @@ func (o Options) record(root, name, move string) error {
 // taken is the machine that a move has brought here.
 func (o Options) taken(root, move string) (name string, err error) {
 	text, err := os.ReadFile(filepath.Join(root, records, filepath.Base(move)))
-	return strings.TrimSpace(string(text)), err
+	name, _, _ = strings.Cut(string(text), "\n")
+	return name, err
 }
 
 // Drop gives up a machine that has not been taken: from then on it cannot be. One that was taken is
