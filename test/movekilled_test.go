@@ -21,14 +21,15 @@ type ending struct {
 func (e ending) String() string { return e.Frame.String() + ": " + e.who }
 
 // whos are who may end: ssh, and with it the frame; the program here, whose frame goes on all the
-// same; the one there; all of them.
-var whos = []string{"wire", "client", "server", "all"}
+// same; the one there; all of them; and the program here by Ctrl-C.
+var whos = []string{"wire", "client", "server", "all", "interrupt"}
 
 // few are for every day: each of a kind of its own.
 var few = []ending{
 	{cutter.Frame{Label: "> D", Number: 3}, "wire"},
 	{cutter.Frame{Label: "< A offer", Number: 1}, "wire"},
 	{cutter.Frame{Label: "> Q ready", Number: 1, Passed: true}, "server"},
+	{cutter.Frame{Label: "> Q ready", Number: 1}, "interrupt"},
 	{cutter.Frame{Label: "> Q take", Number: 1}, "wire"},
 	{cutter.Frame{Label: "> Q take", Number: 1, Passed: true}, "client"},
 	{cutter.Frame{Label: "< A take", Number: 1}, "all"},
@@ -182,6 +183,9 @@ func (k *killing) end(e ending) (r lab.Result, hit bool) {
 			}
 			if e.who == "server" || e.who == "all" {
 				to.Run("pkill", "-9", "-x", "uml-machine")
+			}
+			if e.who == "interrupt" {
+				from.Run("pkill", "-INT", "-x", "uml-machine")
 			}
 			if e.who == "wire" || e.who == "all" {
 				order = cutter.Cut

@@ -88,15 +88,18 @@ func (p *twins) daemon(i int, args ...string) {
 	go cmd.Wait()
 }
 
+// ssh is the command by which host i reaches the other.
+func (p *twins) ssh(i int) string {
+	ssh := "ssh -F none -i " + p.hosts[i].Key() + " -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+	if p.cutter != nil {
+		return p.cutter.Command() + " " + ssh
+	}
+	return ssh
+}
+
 // move is the command by which host i moves its guest to the other.
 func (p *twins) move(i int, more ...string) *exec.Cmd {
-	l := p.hosts[i]
-	ssh := fmt.Sprintf("ssh -F none -i %s -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null", l.Key())
-	if p.cutter != nil {
-		ssh = p.cutter.Command() + " " + ssh
-	}
-	args := append([]string{"uml-machine", "move", "--ssh", ssh}, more...)
-	return l.Cmd(p.t.Context(), "/", args...)
+	return p.hosts[i].Cmd(p.t.Context(), "/", append([]string{"uml-machine", "move", "--ssh", p.ssh(i)}, more...)...)
 }
 
 func (p *twins) address(i int) string { return [2]string{lab.HostIP4, eastIP4}[i] }
