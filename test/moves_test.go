@@ -310,7 +310,9 @@ func TestMoveBad(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	west.Wait("what is sent", func() bool { return east.Run("test", "-s", filepath.Join(east.Machines, ".new", name, "jail/ubd0")).Code == 0 })
+	west.Wait("what is sent", func() bool {
+		return east.Run("test", "-s", filepath.Join(east.Machines, ".new", name, "jail/ubd0")).Code == 0
+	})
 	unix.Kill(-cmd.Process.Pid, unix.SIGINT)
 	cmd.Wait()
 	if !strings.Contains(said.String(), "fatal: ended by a signal\n") || !strings.Contains(said.String(), "web stays here") {
@@ -319,7 +321,7 @@ func TestMoveBad(t *testing.T) {
 
 	// A guest that does not end goes on.
 	m := west.Machined(name)
-	m.Guest("kill -STOP 1")
+	m.Guest("cp -p /bin/halt /bin/was; echo '#!/bin/sh' >/bin/halt; sync")
 	p.refused(p.run(0, "--timeout", "2s", name, there), 111, "was asked to end, and goes on")
 	if !west.Ping(ip) || m.PID() != up {
 		t.Error("the guest is gone")
@@ -356,6 +358,7 @@ func TestMoveBad(t *testing.T) {
 	west.WaitPing(ip)
 
 	// Taken is taken.
+	m.Guest("mv /bin/was /bin/halt")
 	p.cutAt("< A take")
 	p.refused(p.run(0, name, there), 111, "no longer this host's")
 	p.through(nil)
