@@ -66,10 +66,14 @@ func (o Options) dial(ctx context.Context, host string) (*client, error) {
 }
 
 // failed ends a talk that is broken, and says why: what ssh says tells more than that nothing
-// comes any more.
+// comes any more. What was heard and is no talk at all lasts until somebody acts.
 func (c *client) failed(err error) error {
 	c.c.Close()
-	if said := c.line.hangUp(); said != nil {
+	said := c.line.hangUp()
+	if fault.Code(err) == fault.MustMend {
+		return fault.Permanent("%s: %w", c.host, err)
+	}
+	if said != nil {
 		return said
 	}
 	return fault.Temporary("%s: %w", c.host, err)

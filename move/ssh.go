@@ -97,15 +97,18 @@ func (t *tail) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// last is the last line that is not empty, without what a terminal would take for an order.
+// last is the last line that is not empty, without what a terminal would take for an order. That a
+// host was met for the first time is no reason for anything.
 func (t *tail) last() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := lines(string(t.text))
-	if len(all) == 0 {
-		return ""
+	last := ""
+	for _, l := range lines(string(t.text)) {
+		if !strings.HasPrefix(l, "Warning: Permanently added ") {
+			last = l
+		}
 	}
-	return fault.Line(all[len(all)-1])
+	return fault.Line(last)
 }
 
 func lines(text string) (all []string) {
