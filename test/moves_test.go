@@ -1,13 +1,10 @@
 package test
 
 import (
-	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -17,15 +14,13 @@ import (
 	"uml/test/lab"
 )
 
-// A twins is two hosts on one segment with a router, each with its own accounts, machines and sshd.
-// An account of one name has another number on each.
+// A twins is a lab's two hosts, between which guests move. An account of one name has another number on
+// each.
 type twins struct {
 	t      *testing.T
 	hosts  [2]*lab.Lab
 	cutter *cutter.Cutter // between the hosts, if a test has put one there
 }
-
-const eastIP4 = "192.0.2.11"
 
 // quickScan is svscan's work, but for logs: within a tenth of a second, not after five.
 const quickScan = `cd $0; while :; do for s in *; do test -e $s/run && ! svok $s && supervise $s & done; sleep 0.1; done 2>/dev/null`
@@ -33,64 +28,12 @@ const quickScan = `cd $0; while :; do for s in *; do test -e $s/run && ! svok $s
 // newTwins makes them; scan is what is to be svscan.
 func newTwins(t *testing.T, scan ...string) *twins {
 	t.Helper()
-	if len(scan) == 0 {
-		scan = []string{"svscan"}
-	}
-	p := &twins{t: t, hosts: [2]*lab.Lab{lab.New(t), lab.New(t)}}
-	west, east := p.hosts[0], p.hosts[1]
-	east.Must("ip", "link", "del", "ext0")
-	// The router's end of the link becomes a port of a switch, to which east is joined too.
-	if out, err := exec.Command("nsenter", "-t", strconv.Itoa(west.PID), "-n",
-		"ip", "link", "add", "wan1", "type", "veth", "peer", "name", "ext0", "netns", strconv.Itoa(east.PID)).CombinedOutput(); err != nil {
-		t.Fatalf("join the hosts: %v\n%s", err, out)
-	}
-	west.Must("ip", "link", "set", "wan1", "netns", "other")
-	// The router believes for an hour what it has learnt: nothing but an announcement changes its mind.
-	west.MustOther("sh", "-ec", "ip link add sw0 type bridge; ip addr flush dev wan0; ip link set wan0 master sw0; ip link set wan1 master sw0 up; ip link set sw0 up; ip addr add "+lab.OtherIP4+"/24 dev sw0; echo 7200000 >/proc/sys/net/ipv4/neigh/sw0/base_reachable_time_ms")
-	east.Must("sh", "-ec", "ip addr add "+eastIP4+"/24 dev ext0; ip link set ext0 up; ip route add default via "+lab.OtherIP4)
-	for i, l := range p.hosts {
-		l.OwnEtc()
-		l.SetHost("external", "ext0")
-		l.SetHost("ping-timeout", "200")
-		l.SetHost("retry-delay", "1")
-		l.Must("sed", "-i", "s/^root:[^:]*:/root:*:/", "/etc/shadow")
-		l.SSHD("PermitRootLogin prohibit-password\nStrictModes no\nAuthorizedKeysFile " + filepath.Join(l.Dir, "movers"))
-		p.daemon(i, append(scan, l.Service)...)
-	}
-	for _, l := range p.hosts {
-		env := []string{}
-		for _, e := range l.Cmd(t.Context(), "/", "true").Env {
-			if strings.HasPrefix(e, "UML_") || strings.HasPrefix(e, "PATH="+l.Bin) {
-				env = append(env, e)
-			}
-		}
-		lines := ""
-		for _, from := range p.hosts {
-			key, err := os.ReadFile(from.Key() + ".pub")
-			if err != nil {
-				t.Fatal(err)
-			}
-			lines += fmt.Sprintf("command=\"env %s %s/uml-machine serve\",restrict %s", strings.Join(env, " "), l.Bin, key)
-		}
-		if err := os.WriteFile(filepath.Join(l.Dir, "movers"), []byte(lines), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return p
-}
-
-func (p *twins) daemon(i int, args ...string) {
-	p.t.Helper()
-	cmd := p.hosts[i].Cmd(context.Background(), "/", args...)
-	if err := cmd.Start(); err != nil {
-		p.t.Fatal(err)
-	}
-	go cmd.Wait()
+	return &twins{t: t, hosts: lab.Twins(t, scan...)}
 }
 
 // ssh is the command by which host i reaches the other.
 func (p *twins) ssh(i int) string {
-	ssh := "ssh -F none -i " + p.hosts[i].Key() + " -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+	ssh := lab.RootSSH(p.hosts[i].Key())
 	if p.cutter != nil {
 		return p.cutter.Command() + " " + ssh
 	}
@@ -102,7 +45,7 @@ func (p *twins) move(i int, more ...string) *exec.Cmd {
 	return p.hosts[i].Cmd(p.t.Context(), "/", append([]string{"uml-machine", "move", "--ssh", p.ssh(i)}, more...)...)
 }
 
-func (p *twins) address(i int) string { return [2]string{lab.HostIP4, eastIP4}[i] }
+func (p *twins) address(i int) string { return [2]string{lab.HostIP4, lab.EastIP4}[i] }
 
 // quickEnd is a guest's end in order, without the two seconds that busybox's own waits.
 const quickEnd = `#!/bin/sh
