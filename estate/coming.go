@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -297,8 +298,47 @@ func (c *Coming) make(ctx context.Context) error {
 	if err := ignore(os.Mkdir(filepath.Join(c.s.dir, "jail"), 0o755), os.ErrExist); err != nil {
 		return err
 	}
+	if err := c.tidy(); err != nil {
+		return err
+	}
 	return syncDir(c.s.dir)
 }
+
+// tidy takes the jail back from the account, which has it if the machine was whole once, and
+// removes what does not come any more: root opens files there by their names.
+func (c *Coming) tidy() error {
+	jail := filepath.Join(c.s.dir, "jail")
+	if err := os.Chown(jail, 0, 0); err != nil {
+		return err
+	}
+	comes := map[string]bool{}
+	for n, f := range c.Pass.Files {
+		comes[filepath.Join(jail, f.Name)] = slices.Contains(c.Wants, n)
+	}
+	for i := range c.Pass.Bases {
+		n := len(c.Pass.Files) + i
+		comes[c.basePath(n)] = slices.Contains(c.Wants, n)
+	}
+	old, err := filepath.Glob(filepath.Join(c.s.dir, "base*"))
+	inside, err2 := os.ReadDir(jail)
+	for _, e := range inside {
+		old = append(old, filepath.Join(jail, e.Name()))
+	}
+	errs := []error{err, err2}
+	for _, file := range old {
+		var st unix.Stat_t
+		if err := unix.Lstat(file, &st); err != nil || !comes[file] || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Nlink != 1 {
+			errs = append(errs, err, os.RemoveAll(file))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Coming) basePath(n int) string { return filepath.Join(c.s.dir, fmt.Sprintf("base%d", n)) }
+
+// Room says whether there is still some for others, while files grow: what they take in all is
+// only what the other host has said.
+func (c *Coming) Room() error { return c.d.roomFor(0) }
 
 // Close lets it go: what is there stays, for the next try.
 func (c *Coming) Close() {
@@ -315,7 +355,7 @@ func (c *Coming) Dir() string { return c.s.dir }
 
 // File opens what a file that is wanted is written to. Root's alone until it is whole.
 func (c *Coming) File(n int) (f *os.File, size int64, err error) {
-	name := filepath.Join(c.s.dir, fmt.Sprintf("base%d", n))
+	name := c.basePath(n)
 	if n < len(c.Pass.Files) {
 		name, size = filepath.Join(c.s.dir, "jail", c.Pass.Files[n].Name), c.Pass.Files[n].Size
 	} else {
@@ -382,7 +422,7 @@ func (c *Coming) keepBase(ctx context.Context, n int, b *Base) error {
 		return err
 	}
 	c.paths[b.Path] = file
-	return ignore(os.Remove(filepath.Join(c.s.dir, fmt.Sprintf("base%d", n))), os.ErrNotExist)
+	return ignore(os.Remove(c.basePath(n)), os.ErrNotExist)
 }
 
 // finishFile gives a file to the account. Its time is part of what a COW file knows it by.
@@ -508,14 +548,24 @@ func (o Options) Take(ctx context.Context, name, move string, activate bool) (no
 
 // startHere activates what was taken; that it fails does not make it the other host's again.
 func (o Options) startHere(root, name, move string, activate bool, notes *[]string) error {
-	if _, err := os.Lstat(filepath.Join(root, name)); err != nil || !activate {
-		return nil // it may have gone on already
+	if _, err := os.Lstat(filepath.Join(root, name)); err != nil || !activate || o.activated(root, move) {
+		return nil // it may have gone on already, or be down again by somebody's will
 	}
 	d := &draft{Spec: Spec{Name: name}, o: o, root: root, dir: filepath.Join(root, name)}
 	if err := d.activate(); err != nil {
 		*notes = append(*notes, "not activated: "+fault.Line(err.Error())+" (try there: uml-ctl activate "+name+")")
+		return nil
 	}
-	return nil
+	return o.record(root, name+activatedMark, move)
+}
+
+// activatedMark is in the record of a move whose machine was activated: who says "take" again does
+// not activate it again.
+const activatedMark = "\nactivated"
+
+func (o Options) activated(root, move string) bool {
+	text, _ := os.ReadFile(filepath.Join(root, records, move))
+	return strings.HasSuffix(string(text), activatedMark+"\n")
 }
 
 // record notes that the move's machine was taken; it is on the disc before it is.
@@ -538,7 +588,8 @@ func (o Options) record(root, name, move string) error {
 // taken is the machine that a move has brought here.
 func (o Options) taken(root, move string) (name string, err error) {
 	text, err := os.ReadFile(filepath.Join(root, records, filepath.Base(move)))
-	return strings.TrimSpace(string(text)), err
+	name, _, _ = strings.Cut(string(text), "\n")
+	return name, err
 }
 
 // Drop gives up a machine that has not been taken: from then on it cannot be. One that was taken is

@@ -29,6 +29,7 @@ type server struct {
 	coming  *estate.Coming
 	targets map[int]*delta.Target
 	whole   bool // the last pass was compared
+	asked   int  // bytes of requests
 }
 
 // Serve takes machines from another host until it hangs up. All that it does is what the requests
@@ -58,6 +59,9 @@ func Serve(ctx context.Context, o estate.Options, r io.Reader, w io.Writer) erro
 		if kind != kindAsk {
 			return fault.Permanent("a frame of kind %q where a request should be", kind)
 		}
+		if s.asked += len(payload); s.asked > mostAsked { // what is judged is kept
+			return fault.Permanent("%d bytes of requests in one talk", s.asked)
+		}
 		var q request
 		if err := wire.Decode(payload, &q); err != nil {
 			return err
@@ -71,6 +75,9 @@ func Serve(ctx context.Context, o estate.Options, r io.Reader, w io.Writer) erro
 		}
 	}
 }
+
+// mostAsked is more than the passports of thousands of machines take, in bytes.
+const mostAsked = 16 << 20
 
 // greet sends our hello and returns the other's.
 func greet(c *wire.Conn, o estate.Options) (*hello, error) {
@@ -181,10 +188,14 @@ func (s *server) offer(ctx context.Context, q *request) (*answer, error) {
 		return nil, err
 	}
 	s.targets = map[int]*delta.Target{}
+	fresh := s.coming.Fresh
 	for _, n := range s.coming.Wants {
 		t, err := s.target(n)
 		if err != nil {
-			return nil, err
+			if s.drop(); fresh { // a first offer that is refused leaves nothing
+				err = errors.Join(err, s.o.Drop(ctx, q.Passport.Name, q.Passport.Move))
+			}
+			return nil, room(err)
 		}
 		s.targets[n] = t
 	}
@@ -225,6 +236,7 @@ func (s *server) pass(ctx context.Context) (*answer, error) {
 	if err := errors.Join(s.c.SendJSON(kindAnswer, answer{}), s.c.Flush()); err != nil {
 		return nil, err
 	}
+	frames := 0
 	var failed error // the rest is read all the same: the client hears of it at the end
 	for ctx.Err() == nil {
 		kind, payload, err := s.c.Read()
@@ -244,6 +256,9 @@ func (s *server) pass(ctx context.Context) (*answer, error) {
 			}
 			return s.end(&q)
 		}
+		if frames++; failed == nil && frames%8 == 0 {
+			failed = s.coming.Room()
+		}
 		if failed == nil {
 			failed = room(delta.Apply(kind, payload, s.targets))
 		}
@@ -260,7 +275,7 @@ func room(err error) error {
 
 // end compares whole files, once they are on the disc.
 func (s *server) end(q *request) (*answer, error) {
-	seen := 0
+	seen := map[int]bool{}
 	for _, r := range q.Roots {
 		t := s.targets[r.File]
 		if t == nil {
@@ -276,9 +291,9 @@ func (s *server) end(q *request) (*answer, error) {
 		if ours := fmt.Sprintf("%x", sum); ours != r.SHA256 {
 			return nil, fault.Temporary("%s: is not what was sent (%s, not %s): say it again", t.File.Name(), ours, r.SHA256)
 		}
-		seen++
+		seen[r.File] = true
 	}
-	s.whole = seen == len(s.targets)
+	s.whole = len(seen) == len(s.targets)
 	return &answer{}, nil
 }
 

@@ -207,3 +207,69 @@ func TestMoveTakeInTheWay(t *testing.T) {
 	m.refused("take", said{"name": "web", "move": moveID(1)}, "is there already")
 	m.granted("drop", said{"name": "web", "move": moveID(1)})
 }
+
+// What lay in the jail of one that was whole once is nobody's word: it is taken back before it is
+// written to again. And files of which nothing is said any more go.
+func TestMoveComesAgain(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	l.OwnEtc()
+	precious := filepath.Join(l.Dir, "precious")
+	if err := os.WriteFile(precious, []byte("root's"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := newMover(t, l)
+	m.granted("offer", passport("web", 1, nil))
+	m.all()
+	m.end()
+	jail := filepath.Join(l.Machines, ".new/web/jail")
+	for _, err := range []error{
+		os.Remove(jail + "/ubd0"), os.Link(precious, jail+"/ubd0"), os.Remove(jail + "/linux"), unix.Mkfifo(jail+"/linux", 0o666),
+		os.Symlink(precious, jail+"/more"), os.WriteFile(jail+"/../base7", nil, 0o600),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	m = newMover(t, l)
+	m.granted("offer", passport("web", 1, nil))
+	m.all()
+	m.granted("take", said{"name": "web", "move": moveID(1), "activate": true})
+	var st unix.Stat_t
+	if err := unix.Stat(precious, &st); err != nil || st.Uid != 0 || st.Size != 6 || st.Mode&0o777 != 0o600 {
+		t.Errorf("root's file: %v, %+v", err, st)
+	}
+	dir := filepath.Join(l.Machines, "web")
+	for _, file := range []string{dir + "/jail/more", dir + "/base7"} {
+		if _, err := os.Lstat(file); err == nil {
+			t.Errorf("%s came along", file)
+		}
+	}
+	// Who says take again does not start again what somebody has put down.
+	link := filepath.Join(l.Service, "uml-web")
+	if _, err := os.Lstat(link); err != nil {
+		t.Error(err)
+	}
+	l.Must("uml-ctl", "deactivate", "web")
+	m.granted("take", said{"name": "web", "move": moveID(1), "activate": true})
+	if _, err := os.Lstat(link); err == nil {
+		t.Error("it was activated again")
+	}
+}
+
+// Who asks without end is hung up on: what was judged is kept, and memory is the host's.
+func TestMoveAsksTooMuch(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	l.OwnEtc()
+	m := newMover(t, l)
+	for range 100 {
+		if m.c.SendJSON('Q', said{"do": "judge", "x": strings.Repeat("x", 1<<20)}) != nil || m.c.Flush() != nil {
+			return
+		}
+		if _, _, err := m.c.Read(); err != nil {
+			return
+		}
+	}
+	t.Error("it goes on and on")
+}
