@@ -273,3 +273,26 @@ func TestMoveAsksTooMuch(t *testing.T) {
 	}
 	t.Error("it goes on and on")
 }
+
+// Who sends more than he has said fills no disc on which other guests are.
+func TestMoveFillsDisc(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	l.OwnEtc()
+	l.Must("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", l.Machines)
+	m := newMover(t, l)
+	m.granted("offer", passport("web", 1, func(p said) { p["files"].([]said)[0]["size"] = 1 << 30 }))
+	m.granted("pass", nil)
+	for n := range 80 {
+		head := [10]byte{}
+		binary.BigEndian.PutUint64(head[2:], uint64(n)<<20)
+		if err := m.c.Send('D', head[:], []byte(strings.Repeat("x", 1<<20))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.refused("end", nil, "MiB left")
+	if left := strings.Fields(l.Must("df", "--output=avail", "-k", l.Machines)); len(left) < 2 || len(left[1]) < 4 {
+		t.Errorf("%v KiB are left", left)
+	}
+	m.granted("drop", said{"name": "web", "move": moveID(1)})
+}
