@@ -407,6 +407,10 @@ func (c *Coming) Ready(ctx context.Context) error {
 	if err := errors.Join(err, c.keys(a), syncDir(c.s.dir)); err != nil {
 		return err
 	}
+	// Its directory's own name too: who says "taken" must find it after a power cut.
+	if err := syncDir(filepath.Dir(c.s.dir)); err != nil {
+		return err
+	}
 	c.s.note.Ready = true
 	return c.s.write()
 }

@@ -86,6 +86,20 @@ func (m *moving) notes(a *answer) {
 	}
 }
 
+// behind says what does not go along, while it can still be put where it does.
+func (m *moving) behind() error {
+	names, err := m.l.Behind()
+	if len(names) == 0 || err != nil {
+		return err
+	}
+	where := "stays here, with the old copy"
+	if m.o.Delete {
+		where = "goes nowhere, and is lost by --delete"
+	}
+	m.o.Say(fault.Line(fmt.Sprintf("warning: %s: %s: %s (no setting names it)", m.name, estate.Some(names), where)))
+	return nil
+}
+
 // here is for what fails while the guest is this host's: it goes on here, if it ran.
 func (m *moving) here(err error) error {
 	if m.l.Marked() { // the mark itself failed half-way, or what came after
@@ -117,6 +131,9 @@ func (m *moving) there(err error) error {
 func (m *moving) copies(ctx context.Context) (err error) {
 	m.step("looks at both hosts")
 	if err := m.l.Pack(ctx); err != nil {
+		return err
+	}
+	if err := m.behind(); err != nil {
 		return err
 	}
 	if m.c, err = m.o.dial(ctx, m.host); err != nil {
@@ -345,7 +362,7 @@ func Abort(ctx context.Context, o Options, name, host string) error {
 
 // plan is a dry run.
 func (m *moving) plan(ctx context.Context) (err error) {
-	if err := m.l.Pack(ctx); err != nil {
+	if err := errors.Join(m.l.Pack(ctx), m.behind()); err != nil {
 		return err
 	}
 	if m.c, err = m.o.dial(ctx, m.host); err != nil {

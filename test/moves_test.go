@@ -397,7 +397,10 @@ func TestMoveBad(t *testing.T) {
 	p.refused(p.run(0, name, there), 111, "of RAM would be promised")
 	east.Must("rm", filepath.Join(east.HostSettings, "overcommit"))
 	east.Must("rm", "-r", taken.Dir)
-	if r := p.run(0, "--dry-run", name, there); r.Code != 0 || !strings.Contains(r.Out, "mark     ") {
+	for _, file := range []string{"jail/notes", "todo"} {
+		west.Must("touch", filepath.Join(west.Machines, name, file))
+	}
+	if r := p.run(0, "--dry-run", name, there); r.Code != 0 || !strings.Contains(r.Out, "mark     ") || !strings.Contains(r.Err, "warning: web: todo jail/notes: stays here") {
 		t.Errorf("dry run: %+v", r)
 	}
 	if got := list(); strings.ReplaceAll(got, "other\n", "") != before {
