@@ -50,23 +50,26 @@ type Errand struct {
 // Judge looks at everything that Receive needs, and changes nothing. Beside are others that were
 // judged, and are to come too.
 func (o Options) Judge(ctx context.Context, p *Passport, e Errand, beside []*Coming) (*Coming, error) {
-	c, err := o.judge(ctx, p, e, beside)
+	c, err := o.judge(ctx, p, e)
 	if err != nil {
 		return nil, err
 	}
 	need := c.need()
+	others := underWay(c.d.root, p.Name)
 	for _, b := range beside {
 		need += b.need()
+		others = append(others, b.d.m)
 		if c.d.m != nil {
 			c.d.faults = append(c.d.faults, c.d.compare(b.d.m)...)
 		}
 	}
+	c.memory(others)
 	c.d.fault(c.d.roomFor(need))
 	c.d.faults = append(c.d.faults, c.d.inUse()...)
 	return c, c.d.judged()
 }
 
-func (o Options) judge(ctx context.Context, p *Passport, e Errand, beside []*Coming) (*Coming, error) {
+func (o Options) judge(ctx context.Context, p *Passport, e Errand) (*Coming, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -98,16 +101,41 @@ func (o Options) judge(ctx context.Context, p *Passport, e Errand, beside []*Com
 	}
 	c.named()
 	c.otherSegment(p.Segment)
-	var others []*settings.Machine
-	for _, b := range beside {
-		others = append(others, b.d.m)
+	return c, nil
+}
+
+// memory says whether there is RAM for the machine beside others that are to come.
+func (c *Coming) memory(beside []*settings.Machine) {
+	if c.d.m == nil {
+		return
 	}
-	note, err := runscript.RoomFor(d.m, c.host, others...)
-	d.fault(err)
+	note, err := runscript.RoomFor(c.d.m, c.host, beside...)
+	c.d.fault(err)
 	if note != "" {
 		c.Notes = append(c.Notes, note)
 	}
-	return c, nil
+}
+
+// underWay are the machines that come just now, but one: they will have their RAM promised, and
+// are in no ledger yet.
+func underWay(root, but string) (all []*settings.Machine) {
+	for _, name := range staged(root) {
+		dir := filepath.Join(root, staging, name)
+		n, err := readNote(dir)
+		if err != nil || n.Move == "" || name == but {
+			continue
+		}
+		if s, err := find(root, name); err == nil {
+			if s != nil {
+				s.lock.Close() // nobody is at work on it: it was interrupted
+			}
+			continue
+		}
+		if m, _ := settings.Draft(filepath.Join(root, name), settings.Account{Name: n.User, UID: -1, GID: -1}, n.Settings); m != nil {
+			all = append(all, m)
+		}
+	}
+	return all
 }
 
 // bases finds what the machine uses of its host's here, and has the settings say so.
@@ -225,7 +253,7 @@ func (c *Coming) named() {
 
 // Receive makes the machine in staging, or finds what an interrupted move of it has left there.
 func (o Options) Receive(ctx context.Context, p *Passport, e Errand) (c *Coming, err error) {
-	if c, err = o.judge(ctx, p, e, nil); err != nil {
+	if c, err = o.judge(ctx, p, e); err != nil {
 		return nil, err
 	}
 	d := c.d
@@ -248,6 +276,7 @@ func (o Options) Receive(ctx context.Context, p *Passport, e Errand) (c *Coming,
 			return nil, fault.Permanent("%s began to come as account %s, and is to be %s now (uml-machine move --abort there, and again)", p.Name, c.s.note.User, d.Account)
 		}
 		d.ownAccount = true // it was looked at when this began
+		c.memory(underWay(d.root, p.Name))
 		d.faults = append(d.faults, d.inUse()...)
 		if err := d.judged(); err != nil {
 			c.Close()
@@ -262,6 +291,7 @@ func (o Options) Receive(ctx context.Context, p *Passport, e Errand) (c *Coming,
 		n.Account = "" // it was here before
 	}
 	c.s, err = o.claim(ctx, d.root, d.Name, n, func() error {
+		c.memory(underWay(d.root, p.Name))
 		d.fault(d.roomFor(c.need()))
 		d.faults = append(d.faults, d.inUse()...)
 		return d.judged()

@@ -85,13 +85,17 @@ func refuse(err error) *refusal {
 	return &refusal{Text: err.Error(), Code: fault.Code(err), Taken: errors.Is(err, estate.ErrTaken)}
 }
 
+// mostLines are more than a refusal has: the other side is no friend, perhaps.
+const mostLines = 50
+
 // told is the refusal as an error of this side.
 func (r *refusal) told(host string) error {
 	if r == nil {
 		return nil
 	}
 	var errs []error
-	for _, line := range lines(r.Text) {
+	all := lines(r.Text)
+	for _, line := range all[:min(len(all), mostLines)] {
 		if r.Code == fault.MustMend {
 			errs = append(errs, fault.Permanent("%s: %s", host, line))
 		} else {

@@ -296,3 +296,24 @@ func TestMoveFillsDisc(t *testing.T) {
 	}
 	m.granted("drop", said{"name": "web", "move": moveID(1)})
 }
+
+// Two that come at once need RAM for both.
+func TestMoveTwoAtOnce(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	l.OwnEtc()
+	l.SetHost("overcommit", "1")
+	var all unix.Sysinfo_t
+	if err := unix.Sysinfo(&all); err != nil {
+		t.Fatal(err)
+	}
+	most := func(p said) {
+		p["settings"].(said)["mem"] = fmt.Sprintf("%dM", all.Totalram*uint64(all.Unit)*6/10>>20)
+	}
+	one, two := newMover(t, l), newMover(t, l)
+	one.granted("offer", passport("one", 1, most))
+	two.refused("judge", passport("two", 2, most), "would be promised")
+	two.refused("offer", passport("two", 2, most), "would be promised")
+	one.end() // what was interrupted may never come
+	two.granted("offer", passport("two", 2, most))
+}
