@@ -14,11 +14,12 @@ import (
 	"uml/fault"
 	"uml/handle"
 	"uml/lock"
+	"uml/runscript"
 	"uml/settings"
 )
 
 // staging is where machines are made and taken apart, in the machines root.
-const staging = ".new"
+const staging = runscript.Staging
 
 // noteName is beside what is made: it stays in the machine until all is done.
 const noteName = ".uml-machine"

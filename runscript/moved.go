@@ -2,6 +2,7 @@ package runscript
 
 import (
 	"errors"
+	"path"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -13,11 +14,22 @@ import (
 // (paper 3.1). While it is there the guest is that host's, or on its way.
 const MovedTo = "moved-to"
 
+// Staging is the directory of the machines root in which machines are made, and lie while they come
+// from another host, whose guest they are.
+const Staging = ".new"
+
 // notMoved is asked under the lock: who marks a machine holds it, so that no start comes
 // between.
 func (s *start) notMoved() error {
 	if s.seen == nil {
 		s.plan("check", "%s is not there", s.dir.Join(MovedTo))
+	}
+	real, err := s.dir.Real()
+	if err != nil {
+		return err
+	}
+	if path.Base(path.Dir(real)) == Staging {
+		return fault.Permanent("%s: is no machine yet: it is being made, or comes from another host", real)
 	}
 	f, err := s.dir.Open(MovedTo)
 	if errors.Is(err, unix.ENOENT) {

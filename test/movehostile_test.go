@@ -172,6 +172,8 @@ func TestMoveCollectTaken(t *testing.T) {
 	m.granted("offer", passport("web", 1, nil))
 	m.all()
 	m.end()
+	// Whole as it is, nobody starts it by hand where it lies: it is the other host's.
+	refusedBy(t, "uml-run", l.RunIn(filepath.Join(l.Machines, ".new/web"), "uml-run"), 100, "is no machine yet")
 	l.Must("mkdir", "-p", filepath.Join(l.Machines, ".moves"))
 	if err := os.WriteFile(filepath.Join(l.Machines, ".moves", moveID(1)), []byte("web\n"), 0o600); err != nil {
 		t.Fatal(err)
