@@ -44,7 +44,7 @@ proof: packages build
 	UML_ROUNDS=$${UML_ROUNDS:-500} go test -count=1 -v -timeout 4h -run '^TestRounds$$' ./test
 	ROUNDS=$${ROUNDS:-20} go test -count=1 -v -timeout 1h -run '^TestMoveThereAndBack$$' ./test
 
-# Every system call of a start fails, and it is killed at each: some 4,500 starts. Moves are ended at some 200 points.
+# Every system call of a start fails, and it is killed at each: some 4,500 starts. Moves are ended at some 270 points.
 faults: packages build
 	FAULTS=all go test -count=1 -timeout 3h -v -run 'TestFaults|TestMoveKilled' ./test
 

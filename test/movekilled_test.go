@@ -248,7 +248,7 @@ func (k *killing) abort(e ending) bool {
 	default:
 		k.t.Fatalf("%v: --abort: %+v", e, r)
 	}
-	k.hosts[0].WaitPing(k.ip)
+	k.found(k.ip, k.at)
 	if got := k.owners(k.name); len(got) != 1 || got[0] != k.at {
 		k.t.Fatalf("%v: owners are %v, after it was taken back to %d", e, got, k.at)
 	}
@@ -263,7 +263,7 @@ func (k *killing) landed() {
 	k.t.Helper()
 	k.moved(k.name, k.at, k.s.last())
 	k.at = 1 - k.at
-	k.hosts[0].WaitPing(k.ip)
+	k.found(k.ip, k.at)
 	if wrong := k.w.said(); wrong != "" {
 		k.t.Fatal(wrong)
 	}
