@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bare packages install install-completion clean
+.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bare packages install install-completion clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -67,6 +67,10 @@ bench-disk: packages build
 # TEMPLATE is an image, such as one of uml-template; else a small one is made.
 bench-new: packages build
 	go run ./test/benchnew
+
+# The program runs in a guest too, which has no libc.
+bench-move: packages build
+	CGO_ENABLED=0 go run ./test/benchmove
 
 packages:
 	@test/packages.sh

@@ -33,6 +33,7 @@ want systemd systemd-analyze
 want bsdutils script
 want openssh-server sshd
 want openssh-client ssh
+want rsync rsync
 want xfsprogs mkfs.xfs
 want btrfs-progs mkfs.btrfs
 want fdisk sfdisk
