@@ -18,6 +18,7 @@ type part struct {
 	at       int64
 	data     []byte
 	was, now []byte
+	short    []byte // for who compresses it
 }
 
 // scan calls do for each piece in which the file has data, or its sums say that it had, by two

@@ -34,7 +34,8 @@ type Stats struct {
 type sender struct {
 	c       *wire.Conn
 	file    byte
-	fast    atomic.Bool // the wire takes bytes faster than they are compressed
+	fast    atomic.Bool  // the wire takes bytes faster than they are compressed
+	dense   atomic.Int64 // so many runs are not tried to make shorter
 	changed atomic.Int64
 	sent    atomic.Int64
 	read    atomic.Int64
@@ -67,7 +68,7 @@ func (x *sender) part(p *part) error {
 		if zeros {
 			send = x.zero
 		}
-		if err := send(p.at+int64(begin), p.data[begin:end]); err != nil {
+		if err := send(p, p.at+int64(begin), p.data[begin:end]); err != nil {
 			return err
 		}
 	}
@@ -80,7 +81,7 @@ func (p *part) same(i int) bool {
 
 func (p *part) zeros(i int) bool { return bytes.Equal(p.now[i*sumLen:(i+1)*sumLen], zero[:sumLen]) }
 
-func (x *sender) zero(at int64, b []byte) error {
+func (x *sender) zero(_ *part, at int64, b []byte) error {
 	var head [17]byte
 	head[0] = x.file
 	binary.BigEndian.PutUint64(head[1:], uint64(at))
@@ -92,16 +93,22 @@ func (x *sender) zero(at int64, b []byte) error {
 // quick is about what zstd's fastest makes shorter of a disc on one core, bytes a second.
 const quick = 300e6
 
+// dense: what nothing makes shorter lies together, and to try takes as long as to sum it.
+const dense = 4
+
 var pack, _ = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2), zstd.WithWindowSize(piece), zstd.WithLowerEncoderMem(true))
 
 // data sends a run: shorter, if the wire was slower than that takes when the last long one was sent.
-func (x *sender) data(at int64, b []byte) error {
+func (x *sender) data(p *part, at int64, b []byte) error {
 	head := [10]byte{x.file}
 	binary.BigEndian.PutUint64(head[2:], uint64(at))
 	raw := len(b)
-	if !x.fast.Load() {
-		if short := pack.EncodeAll(b, make([]byte, 0, len(b))); len(short) < raw-raw/10 {
-			head[1], b = flagZstd, short
+	if !x.fast.Load() && x.dense.Add(-1) < 0 {
+		p.short = pack.EncodeAll(b, p.short[:0])
+		if len(p.short) < raw-raw/10 {
+			head[1], b = flagZstd, p.short
+		} else {
+			x.dense.Store(dense)
 		}
 	}
 	x.sent.Add(int64(len(head) + len(b)))
