@@ -35,7 +35,6 @@ func (b *bench) ours(g *turn) {
 	if err := cmd.Wait(); err != nil || seen == nil {
 		b.t.Fatalf("bench-move: %v\n%s", err, said.String())
 	}
-	b.t.Logf("%s", said.String())
 	<-seen
 	stop()
 	kept := strings.TrimSpace(b.west.Must("sh", "-c", `find "$UML_MACHINES" -path "*`+g.m.Name+`.moved-*/jail/ubd0"`))
