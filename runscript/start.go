@@ -23,6 +23,7 @@ import (
 	"runtime"
 	"time"
 
+	"uml/cgroup"
 	"uml/cow"
 	"uml/fault"
 	"uml/handle"
@@ -62,6 +63,11 @@ type start struct {
 	promised *ledger.Promise // what stands in the ledger
 	before   lock.Note       // that an exec which failed takes back
 	up       []string        // of a dry run: what Up would do
+
+	groups   *cgroup.Tree // nil: the guest stays in its supervisor's control group
+	noGroups error        // why
+	byGroup  bool         // the guest's RAM is kept out of swap by its group
+	on       []uint64     // st_dev of its discs' files
 }
 
 // open reads the settings (step 1), the host's and the machine's, and reports
@@ -275,7 +281,7 @@ func (s *start) enter(last func() error) error {
 }
 
 func (s *start) enterRoom() error {
-	if err := s.makeUml(); err != nil {
+	if err := errors.Join(s.makeUml(), s.enterGroup()); err != nil {
 		return err
 	}
 	return s.room.Enter()

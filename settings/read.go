@@ -106,6 +106,10 @@ func numberedName(name string) (stem string, n int) {
 
 func (m *Machine) set(name string, lines []string) error {
 	switch name {
+	case "cpu", "io", "overhead", "pids":
+		m.shares = append(m.shares, name)
+	}
+	switch name {
 	case "user":
 		m.User.Name = "" // until it is known to be good: no fault twice
 	case "ip4":

@@ -3,6 +3,7 @@ package settings
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -44,6 +45,9 @@ type IOShare struct {
 
 // Limited says whether anything but the weight is set.
 func (s IOShare) Limited() bool { s.Weight = 0; return s != IOShare{} }
+
+// AsksShare says whether the setting is there, and not its default alone.
+func (m *Machine) AsksShare(setting string) bool { return slices.Contains(m.shares, setting) }
 
 // setShare takes lines of a word and its value, each once.
 func setShare(lines []string, set func(word, value string) error) error {
