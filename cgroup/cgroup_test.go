@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -158,9 +159,6 @@ func TestEnter(t *testing.T) {
 			t.Errorf("%s: got %q, %v, want %q", file, text, err, want)
 		}
 	}
-	if names, err := tree.Machines(); len(names) != 1 || names[0] != "web" || err != nil {
-		t.Errorf("Machines: %q, %v", names, err)
-	}
 	// A file that the kernel must have is not there: that is lost, the rest stands.
 	if err := os.Remove(filepath.Join(h.dir, in, "pids.max")); err != nil {
 		t.Fatal(err)
@@ -230,4 +228,26 @@ func FuzzDir(f *testing.F) {
 			t.Errorf("got %q", dir)
 		}
 	})
+}
+
+// The groups of machines that are gone, and no other directory.
+func TestCollect(t *testing.T) {
+	h := newHost(t, nil)
+	for _, g := range []string{"uml/uml-gone", "uml/uml-web", "uml/other", "system.slice/uml-gone", "a/b/uml/uml-gone", "uml/uml-runs"} {
+		if err := os.MkdirAll(filepath.Join(h.dir, g), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	left := func(m string) bool { return m != "web" }
+	for _, g := range []string{"uml/uml-gone", "uml/uml-web", "a/b/uml/uml-gone"} {
+		h.write(g+"/cgroup.events", "populated 0\nfrozen 0\n")
+	}
+	h.write("uml/uml-runs/cgroup.events", "populated 1\nfrozen 0\n")
+	got, err := collect(h.dir, left, true)
+	if want := []string{h.dir + "/a/b/uml/uml-gone", h.dir + "/uml/uml-gone"}; !slices.Equal(got, want) || err != nil {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+	if _, err := collect(h.dir, left, false); !errors.Is(err, unix.ENOTEMPTY) { // a directory with files is none of the kernel's groups
+		t.Errorf("got %v", err)
+	}
 }

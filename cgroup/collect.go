@@ -2,36 +2,63 @@ package cgroup
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"uml/handle"
 )
 
-// Remove takes a machine's group away, if it is there. One that has processes stays: the
-// guest runs, or strays of it do, which its next start ends.
-func (t *Tree) Remove(machine string) (removed bool, err error) {
-	err = unix.Rmdir(t.Group(machine))
-	switch {
-	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.EBUSY):
-		return false, nil
-	case err != nil:
-		return false, &os.PathError{Op: "remove control group", Path: t.Group(machine), Err: err}
+// Collect removes the groups of guests that left says are no machines any more, wherever
+// in the host's hierarchy they are, and returns them. A group with processes stays. With
+// dry it removes none.
+func Collect(left func(machine string) bool, dry bool) (removed []string, err error) {
+	mounts, err := handle.ReadProc("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
 	}
-	return true, nil
-}
-
-// Machines are those that have groups.
-func (t *Tree) Machines() (names []string, err error) {
-	all, err := os.ReadDir(path.Join(t.Top, Slice))
-	if errors.Is(err, os.ErrNotExist) {
+	_, at := hierarchy(string(mounts))
+	if at == "" {
 		return nil, nil
 	}
-	for _, e := range all {
-		if name, ok := strings.CutPrefix(e.Name(), prefix); ok && e.IsDir() {
-			names = append(names, name)
+	return collect(at, left, dry)
+}
+
+func collect(at string, left func(machine string) bool, dry bool) (removed []string, err error) {
+	var errs []error
+	err = filepath.WalkDir(at, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			if errors.Is(err, fs.ErrNotExist) { // groups come and go
+				return nil
+			}
+			return err
 		}
-	}
-	return names, err
+		machine, ours := strings.CutPrefix(d.Name(), prefix)
+		if !d.IsDir() || !ours || path.Base(path.Dir(name)) != Slice {
+			return nil
+		}
+		if left(machine) && empty(name) {
+			if !dry {
+				err = unix.Rmdir(name)
+			}
+			switch {
+			case err == nil:
+				removed = append(removed, name)
+			case !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOENT):
+				errs = append(errs, &os.PathError{Op: "remove control group", Path: name, Err: err})
+			}
+		}
+		return fs.SkipDir
+	})
+	return removed, errors.Join(append(errs, err)...)
+}
+
+// empty: no process is in the group, or in one below.
+func empty(group string) bool {
+	text, err := handle.ReadProc(path.Join(group, "cgroup.events"))
+	return err == nil && strings.Contains(string(text), "populated 0\n")
 }
