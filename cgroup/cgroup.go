@@ -69,7 +69,7 @@ type Tree struct {
 // Tree finds it. The error says why there is none, and what to do.
 func (v View) Tree() (*Tree, error) {
 	dir, at := v.dir()
-	if at == "" {
+	if !mounted(at) {
 		return nil, fault.Permanent("no control groups of version 2 are mounted (try: mount -t cgroup2 none /sys/fs/cgroup)")
 	}
 	if dir == "" {
@@ -87,6 +87,12 @@ func (v View) Tree() (*Tree, error) {
 	}
 	t := &Tree{Top: top, Lost: map[string]string{}}
 	return t, t.look(v)
+}
+
+// mounted: what was mounted may be hidden below another mount.
+func mounted(at string) bool {
+	_, err := os.Lstat(path.Join(at, "cgroup.controllers"))
+	return at != "" && err == nil
 }
 
 // dir is the directory of the process's group, and where the hierarchy is mounted.

@@ -22,7 +22,7 @@ func Collect(left func(machine string) bool, dry bool) (removed []string, err er
 		return nil, err
 	}
 	_, at := hierarchy(string(mounts))
-	if at == "" {
+	if !mounted(at) {
 		return nil, nil
 	}
 	return collect(at, left, dry)
