@@ -1,6 +1,6 @@
 // Package cgroup holds guests to their shares of the host by control groups of version 2
 // (Documentation/admin-guide/cgroup-v2.rst): one group for all guests, "uml", and in it
-// one for each, which its start makes, sets and enters just before it becomes the guest's
+// one for each, which its start makes, sets and enters before it becomes the guest's
 // kernel. From then on the host's kernel does all: nothing of ours stays resident.
 //
 // It makes groups only where it may: in a group that was delegated, which systemd marks

@@ -79,8 +79,9 @@ func (s *start) lose(lost []cgroup.Lost) error {
 	return errors.Join(errs...)
 }
 
-// enterGroup moves this process, which is about to be the guest's kernel, into the
-// guest's group. Its RAM is charged to that, since none is there yet.
+// enterGroup moves this process, which will be the guest's kernel, into the guest's group.
+// Its RAM is charged to that, since none is there yet. A start that fails is in it until it
+// has exited.
 func (s *start) enterGroup() error {
 	if s.groups == nil {
 		return nil

@@ -10,7 +10,8 @@
 //  7. network             claimed
 //  8. jail                entered; exec
 //
-// 5 goes on while 6 waits for answers. A start that fails at 7 or 8 gives
+// 5 goes on while 6 waits for answers, and so does the move to the guest's control group,
+// for which the kernel waits some milliseconds. A start that fails at 7 or 8 gives
 // the addresses back.
 package runscript
 
@@ -204,7 +205,7 @@ func (s *start) checks(ctx context.Context) error {
 	defer cancel()
 	silent := make(chan error, 1)
 	go func() { silent <- s.addresses(ctx) }()
-	if err := s.skas(); err != nil {
+	if err := errors.Join(s.skas(), s.enterGroup()); err != nil {
 		cancel()
 		<-silent
 		return err
@@ -281,7 +282,7 @@ func (s *start) enter(last func() error) error {
 }
 
 func (s *start) enterRoom() error {
-	if err := errors.Join(s.makeUml(), s.enterGroup()); err != nil {
+	if err := s.makeUml(); err != nil {
 		return err
 	}
 	return s.room.Enter()

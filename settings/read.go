@@ -224,7 +224,7 @@ func (m *Machine) setOne(name, v string) (err error) {
 			err = fmt.Errorf("%q: a kernel needs 16M beside its guest's RAM, and no host has more than 64T", v)
 		}
 	case "pids":
-		m.PIDs, err = parseNumber(v, 16, 1<<22)
+		m.PIDs, err = parseNumber(v, kernelThreads, 1<<22)
 	case "cgroup":
 		m.Groups, err = parseGroups(v)
 	case "nice":

@@ -40,7 +40,7 @@ func TestSharesFaults(t *testing.T) {
 		{"io", "reads 0", `"reads 0": "0" is not a number from 1 to 1073741824`},
 		{"io", "iops 5", `"iops 5": a share of the discs is weight N, read or write BYTES a second, reads or writes N a second (try: write 20M)`},
 		{"overhead", "4M", `"4M": a kernel needs 16M beside its guest's RAM, and no host has more than 64T`},
-		{"pids", "3", `"3" is not a number from 16 to 4194304`},
+		{"pids", "3", `"3" is not a number from 64 to 4194304`},
 	} {
 		same(t, c.setting+" "+c.text, faults(t, machine(t, account, map[string]string{c.setting: c.text})), "@/settings/"+c.setting+": "+c.want)
 	}

@@ -32,7 +32,7 @@ func TestShares(t *testing.T) {
 		printf 'write 20M\nreads 7\n' >%[1]s/machines/small/settings/io
 		echo 16M >%[1]s/machines/small/settings/overhead
 		echo 16M >%[1]s/machines/small/settings/mem
-		echo 20 >%[1]s/machines/small/settings/pids
+		echo 64 >%[1]s/machines/small/settings/pids
 		truncate -s 64M %[3]s/ubd1
 		mkfs.ext4 -q -F -b 4096 -E root_owner=0:0 -d %[1]s %[3]s/ubd1
 		chown guest: %[3]s/ubd1`, tree, l.Bin, m.Jail))
@@ -54,7 +54,7 @@ func TestShares(t *testing.T) {
 		until [ $(($(used one) + $(used many) - one - many)) -gt 6000000 ]; do sleep 0.2; done
 		echo USED $(($(used one) - one)) $(($(used many) - many))
 		for n in one many; do kill -9 $(cat $G/uml-$n/cgroup.procs); done
-		bin/uml-jail --machines machines small -- /bin/busybox sh -c 'i=0; while [ $i -lt 40 ]; do /busybox sleep 2 & i=$((i+1)); done' 2>&1 | tail -n 1
+		bin/uml-jail --machines machines small -- /bin/busybox sh -c 'i=0; while [ $i -lt 90 ]; do /busybox sleep 2 & i=$((i+1)); done' 2>&1 | tail -n 1
 		until grep -q "populated 0" $G/uml-small/cgroup.events; do sleep 0.2; done
 		bin/uml-jail --machines machines small -- /bin/busybox sh -c '/busybox sleep 9 & x=xxxxxxxx; while :; do x=$x$x; done'
 		echo ENDED $?
@@ -73,7 +73,7 @@ func TestShares(t *testing.T) {
 	}
 	for _, want := range []string{
 		"can't fork", "ENDED 137\n", "cpu.weight:200\n", "cpu.max:50000 100000\n", "rbps=max wbps=20971520 riops=7 wiops=max\n",
-		"memory.max:33554432\n", "memory.oom.group:1\n", "pids.max:20\n", "oom_group_kill 1\n", "remove /sys/fs/cgroup/uml/uml-small\n",
+		"memory.max:33554432\n", "memory.oom.group:1\n", "pids.max:64\n", "oom_group_kill 1\n", "remove /sys/fs/cgroup/uml/uml-small\n",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("nothing said %q", want)
