@@ -125,10 +125,12 @@ func parseProcessors(s string) (hundredths int, err error) {
 // finishShares makes the defaults that follow from other settings. Beside the RAM there
 // are the kernel's image, the pages that map the RAM into each of the guest's
 // processes, their stacks in the host's kernel, and what the host's page cache has of
-// the discs, which the group's limit holds down but never runs out of.
+// the discs, which the group's limit holds down but never runs out of. Of Debian's 6.1 on
+// 6.18 an idle guest of 64M takes 2.1 MB besides its RAM and the image, and each small
+// process 0.11 MB of the host's kernel.
 func (m *Machine) finishShares() {
 	if m.Overhead < 0 {
-		m.Overhead = (64*mib + m.Mem/4) &^ (mib - 1)
+		m.Overhead = (64*mib + m.Mem/2) &^ (mib - 1)
 	}
 	if m.PIDs < 0 {
 		m.PIDs = m.NProc + kernelThreads

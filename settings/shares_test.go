@@ -9,7 +9,7 @@ func TestSharesDefault(t *testing.T) {
 	same(t, "CPU", m.CPU, CPUShare{Weight: 100})
 	same(t, "IO", m.IO, IOShare{Weight: 100})
 	same(t, "Limited", m.IO.Limited(), false)
-	same(t, "Overhead", m.Overhead.String(), "89M")
+	same(t, "Overhead", m.Overhead.String(), "114M")
 	same(t, "PIDs", m.PIDs, 164)
 }
 

@@ -54,7 +54,9 @@ func TestShares(t *testing.T) {
 		until [ $(($(used one) + $(used many) - one - many)) -gt 6000000 ]; do sleep 0.2; done
 		echo USED $(($(used one) - one)) $(($(used many) - many))
 		for n in one many; do kill -9 $(cat $G/uml-$n/cgroup.procs); done
-		bin/uml-jail --machines machines small -- /bin/busybox sh -c 'i=0; while [ $i -lt 90 ]; do /busybox sleep 2 & i=$((i+1)); done' 2>&1 | tail -n 1
+		bin/uml-jail --machines machines small -- /bin/busybox sh -c 'i=0; while [ $i -lt 90 ]; do /busybox sleep 100 & i=$((i+1)); done' >/root/said 2>&1 </dev/null
+		tail -n 1 /root/said
+		kill -9 $(cat $G/uml-small/cgroup.procs)
 		until grep -q "populated 0" $G/uml-small/cgroup.events; do sleep 0.2; done
 		bin/uml-jail --machines machines small -- /bin/busybox sh -c '/busybox sleep 9 & x=xxxxxxxx; while :; do x=$x$x; done'
 		echo ENDED $?
