@@ -25,36 +25,38 @@ type Lost struct {
 	Why        string
 }
 
-// Plan is what Enter would do, a line each, and what would be lost.
-func (t *Tree) Plan(s *Share) (lines []string, lost []Lost) {
-	lost = t.lost(s)
-	if t.None() {
-		return nil, lost
-	}
-	on, _ := devices("/sys", s.Files)
+// Plan is what Enter would do, a line each.
+func (t *Tree) Plan(s *Share) (lines []string) {
 	group := t.Group(s.Machine.Name)
-	was, _ := os.ReadFile(path.Join(group, "io.max"))
-	for _, v := range s.values(on, string(was)) {
+	was, _ := handle.ReadProc(path.Join(group, "io.max"))
+	for _, v := range s.values(s.limited(), string(was)) {
 		if t.Lost[v.controller] == "" {
 			lines = append(lines, group+": "+v.String())
 		}
 	}
-	return append(lines, group+": enter"), lost
+	return append(lines, group+": enter")
 }
 
-// lost is what is known before anything is made.
-func (t *Tree) lost(s *Share) (all []Lost) {
+// Missing is what is known to be lost before anything is made.
+func (t *Tree) Missing(s *Share) (all []Lost) {
 	for _, c := range slices.Sorted(maps.Keys(t.Lost)) {
 		all = append(all, Lost{c, t.Lost[c]})
 	}
-	if t.Lost["io"] != "" {
+	if t.Lost["io"] != "" || !s.Machine.IO.Limited() {
 		return all
 	}
-	_, other := devices("/sys", s.Files)
-	if other > 0 && s.Machine.IO.Limited() {
+	if _, other := devices("/sys", s.Files); other > 0 {
 		all = append(all, Lost{"io", fmt.Sprintf("limits do not hold for %d of its discs' files, whose filesystem is on no device of its own (tmpfs, btrfs, a network's)", other)})
 	}
 	return all
+}
+
+// limited are the devices that get limits.
+func (s *Share) limited() (on []Device) {
+	if s.Machine.IO.Limited() {
+		on, _ = devices("/sys", s.Files)
+	}
+	return on
 }
 
 // Weighs names the devices on which the share's weight has no effect.
@@ -71,7 +73,7 @@ func (t *Tree) Weighs(s *Share) (not []Device) {
 }
 
 // Enter makes the guest's group what the share says and moves the process into it, with
-// all its threads. What could not be done, beside what Plan knew, is lost, and the rest
+// all its threads. What could not be done, beside what is Missing, is lost, and the rest
 // stands; an error means that the process is where it was.
 func (t *Tree) Enter(s *Share) (lost []Lost, err error) {
 	slice, group := path.Join(t.Top, Slice), t.Group(s.Machine.Name)
@@ -96,12 +98,11 @@ func (t *Tree) Enter(s *Share) (lost []Lost, err error) {
 	for _, c := range slices.Sorted(maps.Keys(not)) {
 		lost = append(lost, Lost{c, not[c].Error()})
 	}
-	on, _ := devices("/sys", s.Files)
 	was := []byte(nil)
 	if t.Lost["io"] == "" {
 		was, _ = handle.ReadProc(path.Join(group, "io.max"))
 	}
-	for _, v := range s.values(on, string(was)) {
+	for _, v := range s.values(s.limited(), string(was)) {
 		if t.Lost[v.controller] != "" || not[v.controller] != nil {
 			continue
 		}

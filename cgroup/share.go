@@ -23,8 +23,8 @@ type value struct {
 
 func (v value) String() string { return v.file + " " + v.text }
 
-// values are all that a group is set to, defaults too: what it was before, it may have
-// still. was is its io.max, which has a line for each device that has a limit.
+// values are all that a group is set to, with limits on the devices, defaults too: what it was
+// before, it may have still. was is its io.max, which has a line for each device that has a limit.
 func (s *Share) values(on []Device, was string) []value {
 	m := s.Machine
 	all := []value{
@@ -34,12 +34,10 @@ func (s *Share) values(on []Device, was string) []value {
 		{"io", "io.bfq.weight", fmt.Sprintf("default %d", bfqWeight(m.IO.Weight)), true},
 	}
 	limited := map[string]bool{}
-	if m.IO.Limited() {
-		for _, d := range on {
-			limited[string(d)] = true
-			all = append(all, value{"io", "io.max", fmt.Sprintf("%s rbps=%s wbps=%s riops=%s wiops=%s", d,
-				most(m.IO.Read), most(m.IO.Write), most(m.IO.Reads), most(m.IO.Writes)), false})
-		}
+	for _, d := range on {
+		limited[string(d)] = true
+		all = append(all, value{"io", "io.max", fmt.Sprintf("%s rbps=%s wbps=%s riops=%s wiops=%s", d,
+			most(m.IO.Read), most(m.IO.Write), most(m.IO.Reads), most(m.IO.Writes)), false})
 	}
 	for line := range strings.Lines(was) {
 		if f := strings.Fields(line); len(f) > 0 && !limited[f[0]] {

@@ -56,11 +56,12 @@ func (s *start) shares() error {
 		}
 		return s.lose(all)
 	}
-	lines, lost := s.groups.Plan(s.share())
-	for _, l := range lines {
-		s.plan("group", "%s", l)
+	if s.DryRun {
+		for _, l := range s.groups.Plan(s.share()) {
+			s.plan("group", "%s", l)
+		}
 	}
-	return s.lose(lost)
+	return s.lose(s.groups.Missing(s.share()))
 }
 
 // lose says what is lost that somebody has asked for. What is lost of the defaults only
@@ -125,12 +126,11 @@ func (s *start) seeShares() error {
 	if v, err := cgroup.Look(s.whose()); err == nil && s.seen.State == Up && !v.In(s.m.Name) {
 		s.seen.warn(fmt.Sprintf("the guest runs outside of its control group, %s (try: uml-ctl restart %s)", s.groups.Group(s.m.Name), s.m.Name))
 	}
-	_, lost := s.groups.Plan(s.share())
 	s.seen.well("%s: cpu %s; io %s; memory %s; pids %s", s.groups.Group(s.m.Name), cpuShare(s.m.CPU), ioShare(s.m.IO), limit(s.m.Overhead, s.m.Mem+s.m.Overhead), limit(s.m.PIDs, s.m.PIDs))
 	if not := s.groups.Weighs(s.share()); len(not) > 0 && s.m.IO.Weight != settings.DefaultWeight && s.groups.Lost["io"] == "" {
 		s.seen.warn(fmt.Sprintf("%s: a weight has no effect on %v, where neither bfq schedules nor io.cost.qos is on", s.dir.Join("settings/io"), not))
 	}
-	return s.lose(lost)
+	return s.lose(s.groups.Missing(s.share()))
 }
 
 func cpuShare(c settings.CPUShare) string {
