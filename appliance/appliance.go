@@ -82,6 +82,7 @@ func (o Options) prepare(r *room) error {
 	all := map[string]string{
 		"user": o.User, "kernel": o.Kernel, "mem": o.Mem.String(), "initrd": r.initrd(), "args": arguments,
 		"root": "", "con": "null", "con0": "null,fd:1", "con1": "null", "net": "none",
+		"cgroup": "none", // a group would be left when this machine is gone
 	}
 	for name, value := range o.Settings {
 		all[name] = value

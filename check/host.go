@@ -26,6 +26,7 @@ func (c *checker) checkHost() {
 	c.filesystems()
 	c.memory()
 	c.swappiness()
+	c.shares()
 	c.hardlinks()
 	c.firewall()
 	c.external()

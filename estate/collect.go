@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"uml/appliance"
+	"uml/cgroup"
 	"uml/runscript"
 	"uml/settings"
 )
 
 // Collect removes what interrupted ones have left: half-made machines with the accounts that were
-// made for them, machines that were being removed, notes of what was just done. What another is at
+// made for them, machines that were being removed, notes of what was just done, control groups of guests that are gone. What another is at
 // work on is left alone. It prints what it did, nothing if nothing was amiss.
 //
 // With older, what moves to other hosts have kept here, and what moves from others have left, goes
@@ -27,7 +29,7 @@ func Collect(ctx context.Context, o Options, older *time.Duration) error {
 	if !o.DryRun {
 		appliance.Sweep()
 	}
-	faults := []error{o.notes(root), o.keptOnes(ctx, root, older)}
+	faults := []error{o.notes(root), o.keptOnes(ctx, root, older), o.groups(root)}
 	if _, err := os.Lstat(filepath.Join(root, staging)); errors.Is(err, os.ErrNotExist) {
 		return errors.Join(faults...)
 	}
@@ -86,6 +88,20 @@ func (o Options) collectTaken(s *stage, err error) error {
 		return err
 	}
 	_, err = fmt.Fprintf(o.Out, "end the move of %s from %s (there: uml-machine move, again; here: uml-ctl activate %s)\n", s.name, s.note.Host, s.name)
+	return err
+}
+
+// groups are the control groups of guests that are no machines any more. One that is down
+// keeps its own, which costs nothing.
+func (o Options) groups(root string) error {
+	names, err := settings.Machines(root)
+	if err != nil {
+		return err
+	}
+	removed, err := cgroup.Collect(func(m string) bool { return !slices.Contains(names, m) }, o.DryRun)
+	for _, g := range removed {
+		fmt.Fprintln(o.Out, "remove "+g)
+	}
 	return err
 }
 

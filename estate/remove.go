@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"uml/cgroup"
 	"uml/fault"
 	"uml/handle"
 	"uml/lock"
@@ -264,6 +265,9 @@ func (p *parting) takeApart(ctx context.Context, r Removal) error {
 	p.held, p.lock = nil, nil // undo lets it go
 	if err := errors.Join(syncDir(p.root), syncDir(filepath.Dir(to)), p.o.undo(ctx, s)); err != nil {
 		return fmt.Errorf("%w (%w)", err, ErrLeft)
+	}
+	if _, err := cgroup.Collect(func(m string) bool { return m == p.name }, false); err != nil {
+		return err
 	}
 	if !ours {
 		fmt.Fprintf(p.o.Out, "%s: account %s is left, since its home is not the machine's directory (userdel %s)\n", p.name, p.m.User.Name, p.m.User.Name)

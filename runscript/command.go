@@ -40,6 +40,9 @@ func Command(ctx context.Context, o Options, argv []string) error {
 	if err != nil {
 		return err
 	}
+	if err := s.enterGroup(); err != nil {
+		return err
+	}
 	err = s.enterRoom()
 	if err == nil {
 		err = s.exec(file, argv, signals.last)

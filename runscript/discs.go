@@ -126,6 +126,7 @@ func (s *start) lockDisc(f *handle.File, readOnly bool) (*os.File, error) {
 		return nil, err
 	}
 	s.keep = append(s.keep, file)
+	s.on = append(s.on, f.Stat.Dev)
 	if err := s.seeDisc(f, file, readOnly); err != nil {
 		return nil, err
 	}

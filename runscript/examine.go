@@ -92,6 +92,7 @@ func (r *Round) Examine(dir string) *Examination {
 		return e
 	}
 	s.seeStructure()
+	e.stage("shares", "", s.seeShares)
 	e.stage("network", "none", s.seeNetwork)
 	return e
 }
@@ -161,6 +162,7 @@ func (s *start) seeSettings() (err error) {
 func (s *start) seeStructure() {
 	e := s.seen
 	s.makeRoom()
+	s.findGroups()
 	e.stage("memory", "", func() error { return errors.Join(s.seeLocked(), s.promise()) })
 	var in *handle.Dir
 	if !e.stage("jail", "root's or the user's own", func() (err error) { in, err = s.openJail(); return err }) {

@@ -5,13 +5,14 @@ import (
 	"os"
 	"strings"
 
+	"uml/cgroup"
 	"uml/fault"
 	"uml/jail"
-	"uml/memory"
 )
 
 // lockMemory makes sure that the setting lock can be kept (paper 5.4): by the jail's
-// tmpfs, or on hosts before Linux 6.4 by a control group that the start is in already.
+// tmpfs, or on hosts before Linux 6.4 by the guest's own control group, or one that the
+// start is in already.
 // That the host has no swap at present is no way: some may be added while the guest
 // runs.
 func (s *start) lockMemory() (err error) {
@@ -20,6 +21,10 @@ func (s *start) lockMemory() (err error) {
 	}
 	if s.room.NoSwap, err = jail.CanNoSwap(); err != nil || s.room.NoSwap {
 		return err
+	}
+	if s.groups != nil && s.groups.Lost["memory"] == "" {
+		s.byGroup = true
+		return nil
 	}
 	group, err := s.unswapped()
 	if err == nil && group == "" {
@@ -32,22 +37,17 @@ func (s *start) lockMemory() (err error) {
 	return nil
 }
 
-// unswapped looks at this process's groups: those of a start are its guest's. Who only
-// looks is in others, and says of a guest that runs how that stands.
+// unswapped looks at this process's groups, which stay its guest's where that gets none
+// of its own. Who only looks is in others, and says of a guest that runs how that stands.
 func (s *start) unswapped() (string, error) {
-	of := "self"
-	if s.seen != nil && len(s.seen.holders) > 0 {
-		of = fmt.Sprint(s.seen.holders[0].PID)
-	}
-	groups, err := os.ReadFile("/proc/" + of + "/cgroup")
+	v, err := cgroup.Look(s.whose())
 	if err != nil {
 		return "", err
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return "", err
+	if s.groups != nil {
+		return v.UnswappedAbove(s.groups.Top)
 	}
-	return memory.Unswapped(string(groups), string(mounts))
+	return v.Unswapped()
 }
 
 // seeLocked also finds a guest that was started before lock was set.

@@ -10,7 +10,8 @@
 //  7. network             claimed
 //  8. jail                entered; exec
 //
-// 5 goes on while 6 waits for answers. A start that fails at 7 or 8 gives
+// 5 goes on while 6 waits for answers, and so does the move to the guest's control group,
+// for which the kernel waits some milliseconds. A start that fails at 7 or 8 gives
 // the addresses back.
 package runscript
 
@@ -23,6 +24,7 @@ import (
 	"runtime"
 	"time"
 
+	"uml/cgroup"
 	"uml/cow"
 	"uml/fault"
 	"uml/handle"
@@ -62,6 +64,11 @@ type start struct {
 	promised *ledger.Promise // what stands in the ledger
 	before   lock.Note       // that an exec which failed takes back
 	up       []string        // of a dry run: what Up would do
+
+	groups   *cgroup.Tree // nil: the guest stays in its supervisor's control group
+	noGroups error        // why
+	byGroup  bool         // the guest's RAM is kept out of swap by its group
+	on       []uint64     // st_dev of its discs' files
 }
 
 // open reads the settings (step 1), the host's and the machine's, and reports
@@ -198,7 +205,7 @@ func (s *start) checks(ctx context.Context) error {
 	defer cancel()
 	silent := make(chan error, 1)
 	go func() { silent <- s.addresses(ctx) }()
-	if err := s.skas(); err != nil {
+	if err := errors.Join(s.skas(), s.enterGroup()); err != nil {
 		cancel()
 		<-silent
 		return err

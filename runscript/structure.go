@@ -45,6 +45,7 @@ func (s *start) rootsAlone(name string) error {
 // that is made, is made when nothing else is wrong.
 func (s *start) structure() error {
 	s.makeRoom()
+	s.findGroups()
 	in, err := s.openJail()
 	if err != nil {
 		return err
@@ -64,6 +65,9 @@ func (s *start) structure() error {
 		return fmt.Errorf("%s: %w", s.m.Kernel, err)
 	}
 	if err := s.swap(in, old); err != nil {
+		return err
+	}
+	if err := s.shares(); err != nil {
 		return err
 	}
 	for _, f := range s.keep {

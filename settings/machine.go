@@ -52,7 +52,14 @@ type Machine struct {
 	NProc     int // RLIMIT_NPROC: one host process for each guest address space
 	Nice      int
 
+	Groups   Groups
+	CPU      CPUShare
+	IO       IOShare
+	Overhead Size // memory that it and its kernel may take of the host's besides Mem; 0: any
+	PIDs     int  // processes and threads; 0: any
+
 	noNet     bool         // settings/net is at fault
+	shares    []string     // settings about shares that are there
 	ofBridged []string     // settings that are there, and for bridged machines only
 	sync      map[int]bool // by disc, and for allDiscs; nil: no
 }

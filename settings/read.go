@@ -65,6 +65,8 @@ func (m *Machine) defaults() {
 	m.Kernel = "linux"
 	m.NoFile = 1024
 	m.NProc = 4096
+	m.CPU.Weight, m.IO.Weight = DefaultWeight, DefaultWeight
+	m.Overhead, m.PIDs = -1, -1 // follow from mem and nproc
 	for n := range 8 {
 		m.Discs = append(m.Discs, Disc{N: n, File: "ubd" + strconv.Itoa(n), Optional: true})
 	}
@@ -74,7 +76,7 @@ func (m *Machine) defaults() {
 // known says whether a file of this name is a machine's setting.
 func known(name string) bool {
 	switch name {
-	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "spoof", "isolated", "lock", "cow-unsafe", "cow-mend", "initrd", "sync":
+	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "spoof", "isolated", "lock", "cow-unsafe", "cow-mend", "initrd", "sync", "cpu", "io", "overhead", "pids", "cgroup":
 		return true
 	}
 	stem, n := numberedName(name)
@@ -104,6 +106,10 @@ func numberedName(name string) (stem string, n int) {
 
 func (m *Machine) set(name string, lines []string) error {
 	switch name {
+	case "cpu", "io", "overhead", "pids":
+		m.shares = append(m.shares, name)
+	}
+	switch name {
 	case "user":
 		m.User.Name = "" // until it is known to be good: no fault twice
 	case "ip4":
@@ -120,6 +126,10 @@ func (m *Machine) set(name string, lines []string) error {
 		return setList(&m.Args, lines, func(s string) (string, error) { return s, checkArg(s) })
 	case "sync":
 		return m.setSync(lines)
+	case "cpu":
+		return m.setCPU(lines)
+	case "io":
+		return m.setIO(lines)
 	}
 	if len(lines) > 1 {
 		return fmt.Errorf("%d values, %q and more: this setting takes one", len(lines), lines[0])
@@ -142,6 +152,10 @@ func (m *Machine) setNone(name string) error {
 		m.Root = ""
 	case name == "initrd":
 		m.NoInitrd = true
+	case name == "overhead":
+		m.Overhead = 0
+	case name == "pids":
+		m.PIDs = 0
 	case stem == "ubd":
 		m.Discs = slices.DeleteFunc(m.Discs, func(d Disc) bool { return d.N == n })
 	case stem == "con" || stem == "ssl":
@@ -204,6 +218,15 @@ func (m *Machine) setOne(name, v string) (err error) {
 		m.NoFile, err = parseNumber(v, 64, 1<<20)
 	case "nproc":
 		m.NProc, err = parseNumber(v, 16, 1<<22)
+	case "overhead":
+		m.Overhead, err = ParseSize(v)
+		if err == nil && (m.Overhead < 16*mib || m.Overhead > 64*tib) {
+			err = fmt.Errorf("%q: a kernel needs 16M beside its guest's RAM, and no host has more than 64T", v)
+		}
+	case "pids":
+		m.PIDs, err = parseNumber(v, kernelThreads, 1<<22)
+	case "cgroup":
+		m.Groups, err = parseGroups(v)
 	case "nice":
 		m.Nice, err = parseNumber(v, -20, 19)
 	default:
@@ -238,6 +261,7 @@ func (m *Machine) finish(dir *handle.Dir, account func(name string) (Account, er
 	if m.MAC == nil {
 		m.MAC = m.defaultMAC()
 	}
+	m.finishShares()
 	slices.SortStableFunc(m.Channels, func(a, b Channel) int {
 		as, an := numberedName(a.Device)
 		bs, bn := numberedName(b.Device)

@@ -40,6 +40,7 @@ func TestLayout(t *testing.T) {
 		"settings":   own("fault", "handle"),
 		"swap":       low,
 		"memory":     low,
+		"cgroup":     low,
 		"ledger":     low,
 		"sparse":     nil,
 		"wire":       own("fault"),

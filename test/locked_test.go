@@ -255,20 +255,24 @@ func TestLockedOldHost(t *testing.T) {
 	said := m.Guest(`
 		echo web:x:1000:1000::/:/bin/sh >>/etc/passwd
 		mount /dev/ubdb /root && cd /root || exit
-		mount -t cgroup2 groups /sys/fs/cgroup
-		echo +memory >/sys/fs/cgroup/cgroup.subtree_control
-		mkdir -p /sys/fs/cgroup/guests/web
 		mkdir -p /etc/uml-run
 		echo 0 >/etc/uml-run/min-uptime
 		uname -r
 		` + start + `
 		echo IN A GROUP
+		mount -t cgroup2 groups /sys/fs/cgroup
+		echo +memory >/sys/fs/cgroup/cgroup.subtree_control
+		mkdir -p /sys/fs/cgroup/guests/web
 		echo 0 >/sys/fs/cgroup/guests/memory.swap.max
 		echo 0 >/sys/fs/cgroup/guests/web/cgroup.procs
+		` + start + `
+		echo IN ITS OWN
+		echo 0 >/sys/fs/cgroup/cgroup.procs
 		` + start)
 	before, after, _ := strings.Cut(said, "IN A GROUP\n")
+	after, own, _ := strings.Cut(after, "IN ITS OWN\n")
 	const refused = "machines/web/settings/lock: this host cannot keep the guest's RAM out of swap: its tmpfs has no noswap (Linux 6.4), and no control group"
-	if !strings.Contains(before, refused) || strings.Contains(after, refused) ||
+	if !strings.Contains(before, refused) || strings.Contains(after, refused) || strings.Contains(own, refused) ||
 		!strings.Contains(after, "\ncheck  /sys/fs/cgroup/guests: memory.swap.max is 0\n") {
 		t.Errorf("a start on a guest as its host (it must be older than 6.4) said\n%s", said)
 	}
