@@ -417,7 +417,9 @@ func TestMoveBad(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	west.Wait("what is sent", func() bool { return east.Run("test", "-s", filepath.Join(east.Machines, ".new", name, "jail/ubd0")).Code == 0 })
+	west.Wait("what is sent", func() bool {
+		return east.Run("test", "-s", filepath.Join(east.Machines, ".new", name, "jail/ubd0")).Code == 0
+	})
 	unix.Kill(-cmd.Process.Pid, unix.SIGINT)
 	cmd.Wait()
 	if !strings.Contains(said.String(), "fatal: ended by a signal\n") || !strings.Contains(said.String(), "web stays here") {
