@@ -22,7 +22,7 @@ import (
 const staging = runscript.Staging
 
 // noteName is beside what is made: it stays in the machine until all is done.
-const noteName = ".uml-machine"
+const noteName = runscript.StagingNote
 
 // A note says what is under way in a directory of staging, for who finds it there with nobody at
 // work. It is on the disc before that begins.

@@ -1,6 +1,7 @@
 package runscript
 
 import (
+	"encoding/json"
 	"errors"
 	"path"
 	"strings"
@@ -15,8 +16,12 @@ import (
 const MovedTo = "moved-to"
 
 // Staging is the directory of the machines root in which machines are made, and lie while they come
-// from another host, whose guest they are.
-const Staging = ".new"
+// from another host, whose guest they are. StagingNote says there what is under way, in JSON: with a
+// field Move, that.
+const (
+	Staging     = ".new"
+	StagingNote = ".uml-machine"
+)
 
 // notMoved is asked under the lock: who marks a machine holds it, so that no start comes
 // between.
@@ -24,12 +29,8 @@ func (s *start) notMoved() error {
 	if s.seen == nil {
 		s.plan("check", "%s is not there", s.dir.Join(MovedTo))
 	}
-	real, err := s.dir.Real()
-	if err != nil {
+	if err := s.hasCome(); err != nil {
 		return err
-	}
-	if path.Base(path.Dir(real)) == Staging {
-		return fault.Permanent("%s: is no machine yet: it is being made, or comes from another host", real)
 	}
 	f, err := s.dir.Open(MovedTo)
 	if errors.Is(err, unix.ENOENT) {
@@ -45,4 +46,33 @@ func (s *start) notMoved() error {
 	}
 	host, _, _ := strings.Cut(string(text), "\n")
 	return fault.Permanent("%s: the guest was moved to %s (start it there; uml-machine move %s %s goes on with a move that was interrupted, and with --abort takes it back)", f.Path, host, base(s.Dir), host)
+}
+
+// hasCome refuses a machine that is on its way here. What else lies in staging is started there: a
+// throw-away guest that works on its discs.
+func (s *start) hasCome() error {
+	real, err := s.dir.Real()
+	if err != nil || path.Base(path.Dir(real)) != Staging {
+		return err
+	}
+	f, err := s.dir.Open(StagingNote)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	text, err := f.Read(1 << 20)
+	if err != nil {
+		return err
+	}
+	var note struct{ Move string }
+	if err := json.Unmarshal(text, &note); err != nil {
+		return fault.Permanent("%s: %w", f.Path, err)
+	}
+	if note.Move != "" {
+		return fault.Permanent("%s: is no machine yet: it comes from another host", real)
+	}
+	return nil
 }
