@@ -18,7 +18,7 @@ chroot "$root" sh -eux <<'END'
 export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin
 dpkg -i /uml.deb
 uml-check --version
-test "$(uml-check --version | sed 's/.* v//; s/-/~/; s/-/./g')" = "$(dpkg-query -Wf '${Version}' uml)"
+test "$(uml-check --version | sed 's/.* //; s/^(devel)$/v0.0.0-devel/; s/^v//; s/-/~/; s/-/./g')" = "$(dpkg-query -Wf '${Version}' uml)"
 man -w uml-run uml-machine uml-shell
 test -x /usr/lib/uml/uml-overlay-init -a -x /usr/bin/uml-shell -a -d /etc/uml-run -a -d /machines
 test -e /usr/lib/systemd/system/uml@.service
