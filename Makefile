@@ -15,7 +15,7 @@ TOOL = go tool -modfile=tools/go.mod
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
 build:
-	CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -buildvcs=true -o $(BIN)/ ./cmd/...
+	CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -ldflags='$(LDFLAGS)' -buildvcs=true -o $(BIN)/ ./cmd/...
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -buildvcs=true -o $(BIN)/ ./cmd/uml-overlay-init ./cmd/uml-appliance-init # they lie in guests' memory
 
 test: packages lint build
@@ -78,19 +78,54 @@ packages:
 bare:
 	test/bare.sh
 
+# Files say where make install puts programs by default; another PREFIX is written into them.
+HERE = sed 's|/usr/local/\(s*bin/uml\)|$(PREFIX)/\1|g'
+LIB = $(DESTDIR)$(PREFIX)/lib
+SHARE = $(DESTDIR)$(PREFIX)/share
+DOC = $(SHARE)/doc/uml
+
 install: build install-completion
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/lib/uml $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(LIB)/uml $(LIB)/systemd/system $(LIB)/sysctl.d $(LIB)/modules-load.d $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man8 $(DOC)
 	for f in $(BIN)/uml-*; do case $$f in */uml-shell) d=bin;; */uml-*-init) d=lib/uml;; *) d=sbin;; esac; \
 		install $$f $(DESTDIR)$(PREFIX)/$$d || exit 1; done
-	for s in 1 5 8; do for f in docs/*.$$s; do \
-		test ! -e $$f || install -m 644 $$f $(DESTDIR)$(PREFIX)/share/man/man$$s; done; done
+	put() { mkdir -p $$(dirname $$2) && $(HERE) $$1 >$$2 && if test -x $$1; then chmod 755 $$2; else chmod 644 $$2; fi; }; set -e; \
+	for s in 1 5 8; do for f in docs/*.$$s; do put $$f $(SHARE)/man/man$$s/$${f#docs/}; done; done; \
+	for f in README.md docs/*.md; do put $$f $(DOC)/$${f##*/}; done; \
+	find examples -type f | while read -r f; do put $$f $(DOC)/$$f; done; \
+	for f in systemd/system/uml@.service systemd/system/uml-shelld.service systemd/system/uml-shelld.socket sysctl.d/uml.conf modules-load.d/uml.conf; do \
+		put examples/$$(echo $$f | sed s,/system/,/,) $(LIB)/$$f; done
+	test ! -e LICENSE || install -m 644 LICENSE $(DOC)/copyright
 
-SHARE = $(DESTDIR)$(PREFIX)/share
 install-completion:
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
 	install -m 644 completion/uml-ctl.bash $(SHARE)/bash-completion/completions/uml-ctl
 	for p in run net check jail shelld disk kernel template machine; do ln -sf uml-ctl $(SHARE)/bash-completion/completions/uml-$$p; done
 	install -m 644 completion/_uml-ctl $(SHARE)/zsh/site-functions
 
+# Packages, the same bytes from the same commit: times are the commit's. The version is the one
+# that the programs tell: a tag, or the commit after it.
+OUT = $(CURDIR)/dist
+STAGE = $(OUT)/stage
+export MAINTAINER ?= uml <root@localhost>
+
+deb rpm: $(OUT)/packaged
+	packaging/pack $@ $(STAGE) $(OUT) $(TOOL) nfpm
+
+.PHONY: deb rpm $(OUT)/packaged packages-test release
+$(OUT)/packaged:
+	rm -rf $(STAGE) $(OUT)/bin
+	$(MAKE) install DESTDIR=$(STAGE) PREFIX=/usr BIN=$(OUT)/bin LDFLAGS='-s -w'
+
+# Installs, upgrades, removes and purges the package in a fresh Debian root.
+packages-test: deb
+	test/installed.sh $(OUT)
+
+# make release VERSION=1.0.0: the tag, which is all that says a version, and its packages.
+release:
+	@echo '$(VERSION)' | grep -Eqx '[0-9]+\.[0-9]+\.[0-9]+' || { echo 'make release VERSION=1.0.0'; exit 1; }
+	@test -z "$$(git status --porcelain)" || { echo 'commit first'; exit 1; }
+	git tag -a -m 'uml $(VERSION)' v$(VERSION)
+	$(MAKE) deb rpm VERSION=
+
 clean:
-	rm -rf $(BIN)
+	rm -rf $(BIN) $(OUT)

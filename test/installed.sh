@@ -1,0 +1,51 @@
+#!/bin/sh
+# installed.sh DIR: the deb of DIR in a fresh Debian root of its own namespace: installed, upgraded,
+# removed and purged, beside a guest's directory that nothing of it may touch.
+set -eu
+cd "$(dirname "$0")/.."
+if [ "${1-}" != inside ]; then
+	root=$(mktemp -d)
+	trap 'rm -rf --one-file-system "$root"' EXIT INT TERM
+	mmdebstrap --variant=minbase --include=iptables,man-db bookworm "$root"
+	rm -f "$root/etc/dpkg/dpkg.cfg.d/"*
+	cp "$1"/*.deb "$root/uml.deb"
+	unshare --mount --pid --fork --kill-child --net --propagation private "$0" inside "$root"
+	exit
+fi
+root=$2
+mount -t proc proc "$root/proc"
+chroot "$root" sh -eux <<'END'
+export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin
+dpkg -i /uml.deb
+uml-check --version
+test "$(uml-check --version | sed 's/.* //; s/^(devel)$/v0.0.0-devel/; s/^v//; s/-/~/; s/-/./g')" = "$(dpkg-query -Wf '${Version}' uml)"
+man -w uml-run uml-machine uml-shell
+test -x /usr/lib/uml/uml-overlay-init -a -x /usr/bin/uml-shell -a -d /etc/uml-run -a -d /machines
+test -e /usr/lib/systemd/system/uml@.service
+! grep -r /usr/local/sbin/uml /usr/lib/systemd/system /usr/share/doc/uml
+getent passwd umllog; getent group uml
+dpkg -V uml
+
+# A guest, its account, a setting of the host.
+useradd --system --user-group --home-dir /machines/web web
+install -d /machines/web/settings /var/lib/uml/kernels
+ln -s /usr/sbin/uml-run /machines/web/run
+echo 0 >/etc/uml-run/stagger
+kept() { (cd /; find machines var/lib/uml etc/uml-run -printf '%p %u %m %T@ %l\n'; grep -e web -e umllog etc/passwd; grep uml etc/group); }
+kept >/before
+uml-check --machines /machines >/checked 2>&1 || test $? -ge 100
+dpkg -i /uml.deb
+kept | cmp /before -
+
+dpkg -r uml
+test ! -e /usr/sbin/uml-run
+kept | cmp /before -
+dpkg -i /uml.deb
+dpkg -P uml >/said 2>&1
+cat /said
+grep -q 'left as they are.*/machines' /said
+kept | cmp /before -
+test -z "$(find /usr -name 'uml*' ! -path '*/doc-base/*' -print -quit)"
+dpkg -i /uml.deb
+END
+echo "installed, upgraded, removed, purged: the guest is as it was"
