@@ -114,7 +114,7 @@ func TestNewKilled(t *testing.T) {
 	for i := range rounds(t) {
 		wait := random.Float64() * 2.5
 		l.Must("sh", "-c", `uml-machine -q new anna --template small --cow --ip4 192.0.2.21 >/dev/null 2>&1 & p=$!; sleep $1; kill -9 $p; wait
-			while pgrep -x useradd >/dev/null; do sleep 0.02; done`, // which nobody should kill
+			while pgrep -x "useradd|uml-machine" >/dev/null; do sleep 0.02; done`, // which nobody should kill: by its own name or not yet
 			"sh", fmt.Sprintf("%.4f", wait))
 		if i%2 == 0 || i == rounds(t)-1 {
 			if r := l.Run("uml-machine", "gc"); r.Code != 0 {

@@ -24,7 +24,7 @@ func TestRemoveKilled(t *testing.T) {
 		l.Must("uml-machine", "-q", "new", "anna", "--template", "small", "--cow", "--ip4", "192.0.2.21")
 		wait := random.Float64() * 0.25
 		l.Must("sh", "-c", `uml-machine remove anna --yes >/dev/null 2>&1 & p=$!; sleep $0; kill -9 $p; wait
-			while pgrep -x 'userdel|groupdel' >/dev/null; do sleep 0.02; done`, fmt.Sprintf("%.4f", wait))
+			while pgrep -x 'userdel|groupdel|uml-machine' >/dev/null; do sleep 0.02; done`, fmt.Sprintf("%.4f", wait))
 		if l.Run("test", "-d", l.Machines+"/anna").Code == 0 {
 			whole++
 			if r := l.Run("uml-check", "anna"); strings.Contains(r.Out, "FAIL") {
@@ -56,7 +56,7 @@ func TestRenameKilled(t *testing.T) {
 	for i := range rounds(t) {
 		wait := random.Float64() * 1.4
 		l.Must("sh", "-c", `uml-machine -q rename $1 $2 >/dev/null 2>&1 & p=$!; sleep $0; kill -9 $p; wait
-			while pgrep -x 'usermod|groupmod' >/dev/null; do sleep 0.02; done`, fmt.Sprintf("%.4f", wait), from, to)
+			while pgrep -x 'usermod|groupmod|uml-machine' >/dev/null; do sleep 0.02; done`, fmt.Sprintf("%.4f", wait), from, to)
 		if i%2 == 0 {
 			l.Must("uml-machine", "gc")
 		} else if r := l.Run("uml-machine", "-q", "rename", from, to); r.Code != 0 && !strings.Contains(r.Err, "no such machine") {
