@@ -75,7 +75,7 @@ func (o Options) Leave(name, host string) (l *Leaving, err error) {
 	if l.svc, err = service.Open(l.p.dir, o.Service); err != nil {
 		return l, err
 	}
-	if err := l.readJournal(); err != nil {
+	if err := l.resume(); err != nil {
 		return l, err
 	}
 	return l, nil
@@ -102,26 +102,40 @@ func (l *Leaving) closeFiles() {
 	l.files = nil
 }
 
-// readJournal finds what an interrupted one has left. A move to another host must be taken back
+// resume finds what an interrupted one has left. A move to another host must be taken back
 // first: that host may have the guest.
-func (l *Leaving) readJournal() error {
-	text, err := os.ReadFile(filepath.Join(l.p.dir, journalName))
-	if errors.Is(err, os.ErrNotExist) {
+func (l *Leaving) resume() error {
+	j, err := readJournal(l.p.dir)
+	if err != nil {
+		return err
+	}
+	if j == nil {
 		l.Linked, l.Up, err = l.svc.Active()
 		return err
 	}
-	var j Journal
-	if err == nil {
-		err = json.Unmarshal(text, &j)
-	}
-	if err != nil {
-		return fault.Permanent("%s: %w", filepath.Join(l.p.dir, journalName), err)
-	}
 	if j.Host != l.Host {
-		return fault.Permanent("%s is on its way to %s (uml-machine move %s %s goes on; with --abort it stays here)", l.p.name, j.Host, l.p.name, j.Host)
+		return j.under(l.p.name)
 	}
-	l.Journal = j
+	l.Journal = *j
 	return nil
+}
+
+// readJournal is that of the machine in a directory; nil if it has none.
+func readJournal(dir string) (*Journal, error) {
+	text, err := os.ReadFile(filepath.Join(dir, journalName))
+	if err != nil {
+		return nil, ignore(err, os.ErrNotExist)
+	}
+	j := new(Journal)
+	if err := json.Unmarshal(text, j); err != nil {
+		return nil, fault.Permanent("%s: %w", filepath.Join(dir, journalName), err)
+	}
+	return j, nil
+}
+
+// under is why the machine can be had by nobody else.
+func (j *Journal) under(name string) error {
+	return fault.Permanent("%s is on its way to %s (uml-machine move %s %s goes on; with --abort it stays here)", name, j.Host, name, j.Host)
 }
 
 // Begun says whether an interrupted move has left its journal.

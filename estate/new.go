@@ -61,7 +61,7 @@ func (d *draft) make(ctx context.Context, discs func(context.Context, *draft, *s
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(room(err), d.o.undo(ctx, st))
+			err = errors.Join(Full(err), d.o.undo(ctx, st))
 		}
 	}()
 	made := make(chan error, 1)
@@ -220,8 +220,8 @@ func (d *draft) activate() error {
 	return m.Activate(d.o.Say)
 }
 
-// room: a full filesystem may be less full later.
-func room(err error) error {
+// Full marks the error of a full filesystem: it may be less full later.
+func Full(err error) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
 		return fault.Temporary("%w", err)
 	}

@@ -2,7 +2,6 @@ package estate
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -110,15 +109,11 @@ func (o Options) take(root, name string) (*parting, error) {
 
 // moves refuses one of which another host may have most, or all.
 func (p *parting) moves() error {
-	text, err := os.ReadFile(filepath.Join(p.dir, journalName))
-	if err != nil {
-		return ignore(err, os.ErrNotExist)
+	j, err := readJournal(p.dir)
+	if j == nil || err != nil {
+		return err
 	}
-	var j Journal
-	if err := json.Unmarshal(text, &j); err != nil {
-		return fault.Permanent("%s: %w", filepath.Join(p.dir, journalName), err)
-	}
-	return fault.Permanent("%s is on its way to %s (uml-machine move %s %s goes on; with --abort it stays here)", p.name, j.Host, p.name, j.Host)
+	return j.under(p.name)
 }
 
 // seize opens it, whether it runs or not, for this uml-machine alone.

@@ -29,6 +29,7 @@ type server struct {
 	coming  *estate.Coming
 	targets map[int]*delta.Target
 	whole   bool // the last pass was compared
+	ready   bool // and Ready was done, or tried
 	asked   int  // bytes of requests
 }
 
@@ -129,6 +130,7 @@ func (s *server) do(ctx context.Context, q *request) (*answer, error) {
 		if s.coming == nil || !s.whole {
 			return nil, fault.Permanent("ready, before a pass was compared")
 		}
+		s.whole, s.ready = false, true // its files may be the account's from here on: nothing is opened there again
 		if err := s.coming.Ready(ctx); err != nil {
 			return nil, err
 		}
@@ -195,7 +197,7 @@ func (s *server) offer(ctx context.Context, q *request) (*answer, error) {
 			if s.drop(); fresh { // a first offer that is refused leaves nothing
 				err = errors.Join(err, s.o.Drop(ctx, q.Passport.Name, q.Passport.Move))
 			}
-			return nil, room(err)
+			return nil, estate.Full(err)
 		}
 		s.targets[n] = t
 	}
@@ -229,8 +231,8 @@ func (s *server) sums(ctx context.Context, q *request) (*answer, error) {
 
 // pass writes what comes until the client asks to compare.
 func (s *server) pass(ctx context.Context) (*answer, error) {
-	if s.coming == nil {
-		return nil, fault.Permanent("a pass before an offer")
+	if s.coming == nil || s.ready {
+		return nil, fault.Permanent("a pass before an offer, or after ready")
 	}
 	s.whole = false
 	if err := errors.Join(s.c.SendJSON(kindAnswer, answer{}), s.c.Flush()); err != nil {
@@ -260,17 +262,10 @@ func (s *server) pass(ctx context.Context) (*answer, error) {
 			failed = s.coming.Room()
 		}
 		if failed == nil {
-			failed = room(delta.Apply(kind, payload, s.targets))
+			failed = estate.Full(delta.Apply(kind, payload, s.targets))
 		}
 	}
 	return nil, context.Cause(ctx)
-}
-
-func room(err error) error {
-	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return fault.Temporary("%w", err)
-	}
-	return err
 }
 
 // end compares whole files, once they are on the disc.
@@ -282,7 +277,7 @@ func (s *server) end(q *request) (*answer, error) {
 			return nil, fault.Permanent("%d is no file that is wanted", r.File)
 		}
 		if err := t.File.Sync(); err != nil {
-			return nil, room(err)
+			return nil, estate.Full(err)
 		}
 		sum, err := delta.Root(t.Size, t.Sums)
 		if err != nil {
@@ -303,7 +298,7 @@ func (s *server) drop() {
 		t.File.Close()
 		t.Sums.Close()
 	}
-	s.targets, s.whole = nil, false
+	s.targets, s.whole, s.ready = nil, false, false
 	s.coming.Close()
 	s.coming = nil
 }

@@ -119,6 +119,11 @@ func (m *Machine) keepDown() (quiet bool, err error) {
 
 // end ends a running kernel: asked, told, made to.
 func (m *Machine) end(ctx context.Context, h *lock.Holder, until time.Time, s *Stopped) error {
+	return m.shut(ctx, h, until, s, func(k *kernel) error { return k.force(ctx, s) })
+}
+
+// shut has the guest end by itself; a kernel that has not by then is for otherwise.
+func (m *Machine) shut(ctx context.Context, h *lock.Holder, until time.Time, s *Stopped, otherwise func(*kernel) error) error {
 	k, err := m.hold(h)
 	if k == nil || err != nil {
 		return err
@@ -131,6 +136,11 @@ func (m *Machine) end(ctx context.Context, h *lock.Holder, until time.Time, s *S
 	if ended {
 		return k.ended(s)
 	}
+	return otherwise(k)
+}
+
+// force ends a kernel whose guest did not: told, made to.
+func (k *kernel) force(ctx context.Context, s *Stopped) error {
 	if k.settle(ctx); ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -142,31 +152,22 @@ func (m *Machine) end(ctx context.Context, h *lock.Holder, until time.Time, s *S
 		if err := k.signal(last.sig); err != nil {
 			return err
 		}
-		if ended, err = k.wait(ctx, enough); err != nil {
+		ended, err := k.wait(ctx, enough)
+		if err != nil {
 			return err
 		}
 		if ended {
-			return m.straysOf(k.uid)
+			return k.m.straysOf(k.uid)
 		}
 	}
-	return fault.Temporary("%s: process %d was killed, and does not end (state D in ps?)", m.Real, k.pid)
+	return fault.Temporary("%s: process %d was killed, and does not end (state D in ps?)", k.m.Real, k.pid)
 }
 
 // ask is end for Shut.
 func (m *Machine) ask(ctx context.Context, h *lock.Holder, until time.Time, s *Stopped) error {
-	k, err := m.hold(h)
-	if k == nil || err != nil {
-		return err
-	}
-	defer k.close()
-	ended, err := k.shutDown(ctx, until, s)
-	if err != nil {
-		return err
-	}
-	if !ended {
+	return m.shut(ctx, h, until, s, func(k *kernel) error {
 		return fault.Temporary("%s: process %d, the guest, was asked to end, and goes on: %w", m.Real, k.pid, s.Why)
-	}
-	return k.ended(s)
+	})
 }
 
 // ended is for a kernel that has ended by itself.

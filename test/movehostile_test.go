@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -236,6 +237,15 @@ func TestMoveComesAgain(t *testing.T) {
 	m = newMover(t, l)
 	m.granted("offer", passport("web", 1, nil))
 	m.all()
+	// From ready on the jail is the account's: nothing is opened there again.
+	if err := errors.Join(os.Rename(jail+"/ubd0", jail+"/../ubd0"), os.Link(precious, jail+"/ubd0")); err != nil {
+		t.Fatal(err)
+	}
+	m.refused("ready", nil, "before a pass was compared")
+	m.refused("pass", nil, "after ready")
+	if err := os.Rename(jail+"/../ubd0", jail+"/ubd0"); err != nil {
+		t.Fatal(err)
+	}
 	m.granted("take", said{"name": "web", "move": moveID(1), "activate": true})
 	var st unix.Stat_t
 	if err := unix.Stat(precious, &st); err != nil || st.Uid != 0 || st.Size != 6 || st.Mode&0o777 != 0o600 {
