@@ -126,7 +126,7 @@ func TestNewFails(t *testing.T) {
 
 	var work sync.WaitGroup
 	results := make([]lab.Result, 4)
-	for i, args := range [][]string{{"web", "--ip4", "192.0.2.31"}, {"web", "--ip4", "192.0.2.32"}, {"mail", "--ip4", "192.0.2.33"}, {"post", "--ip4", "192.0.2.33"}} {
+	for i, args := range [][]string{{"web", "--ip4", "192.0.2.31"}, {"web", "--ip4", "192.0.2.32"}, {"letters", "--ip4", "192.0.2.33"}, {"post", "--ip4", "192.0.2.33"}} {
 		work.Go(func() { results[i] = machine(l, append([]string{"new", "--template", "small", "--cow"}, args...)...) })
 	}
 	work.Wait()
@@ -140,7 +140,7 @@ func TestNewFails(t *testing.T) {
 	if codes[0] != 2 || codes[111] != 1 || codes[100] != 1 {
 		t.Errorf("of two of one name and two of one address: exit codes %v: %+v", codes, results)
 	}
-	for _, name := range []string{"web", "mail", "post"} {
+	for _, name := range []string{"web", "letters", "post"} {
 		if _, err := os.Stat(filepath.Join(l.Machines, name)); err == nil {
 			l.Must("uml-machine", "remove", name, "--yes")
 		}

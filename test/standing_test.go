@@ -39,6 +39,7 @@ func TestListRuns(t *testing.T) {
 		is(roster.Up, "")
 	}
 	ctl(t, l, "pause", "guest")
+	l.Wait("it to stand", func() bool { return now().State == roster.Paused }) // its kernel answers before it does
 	is(roster.Paused, "until uml-ctl resume")
 	if g := now(); g.Since != nil {
 		t.Errorf("paused since %v, which nobody knows", g.Since)
