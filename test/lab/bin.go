@@ -28,3 +28,13 @@ var binaries = sync.OnceValues(func() (string, error) {
 	}
 	return dir, nil
 })
+
+// Binaries is the directory of the suite's binaries.
+func Binaries(t TB) string {
+	t.Helper()
+	dir, err := binaries()
+	if err != nil {
+		t.Fatalf("lab: %v", err)
+	}
+	return dir
+}
