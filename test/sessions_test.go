@@ -12,13 +12,22 @@ import (
 )
 
 // sessions are pages whose commands are typed one after the other on one host, as who reads
-// them would. What a page takes for granted is made before it.
+// them would.
 var sessions = []struct {
-	name   string
-	pages  []string
-	before map[string]string
+	name  string
+	pages []string
 }{
-	{"hand", []string{"docs/tasks/by-hand.md"}, nil},
+	{"hand", tasks("by-hand", "running", "discs", "memory", "shares")},
+	{"net", tasks("by-hand", "kernels", "watching", "networks", "access")},
+	{"estate", tasks("install", "templates", "machines")},
+	{"start", []string{"docs/README.md"}},
+}
+
+func tasks(names ...string) (files []string) {
+	for _, n := range names {
+		files = append(files, "docs/tasks/"+n+".md")
+	}
+	return files
 }
 
 // Every command of these pages does what is written there, but for those that are marked.
@@ -29,6 +38,7 @@ func TestDocumentedSessions(t *testing.T) {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
 			l := lab.New(t)
+			l.Template("bookworm", nil)
 			l.Root(abs(t, ".."))
 			sh := l.Session("/root/uml")
 			if r := sh.Do(anyHost, ""); r.Code != 0 {
@@ -36,9 +46,6 @@ func TestDocumentedSessions(t *testing.T) {
 			}
 			for _, name := range s.pages {
 				begin := time.Now()
-				if r := sh.Do(s.before[name], ""); r.Code != 0 {
-					t.Fatalf("before %s: %s", name, r.Out)
-				}
 				ran := typePage(t, sh, name, all[name])
 				t.Logf("%s: %d commands, %v", name, ran, time.Since(begin).Round(time.Second/10))
 			}
@@ -46,7 +53,8 @@ func TestDocumentedSessions(t *testing.T) {
 	}
 }
 
-// anyHost is one with what docs/tasks/install.md has installed, and a lab's patience.
+// anyHost is one with what docs/tasks/install.md has installed, and a lab's patience. Comments of pages may say
+// "up NAME", which waits for a guest.
 const anyHost = `set -e
 install -d /machines /service /etc/uml-run ~/.ssh
 for s in min-uptime=0 stagger=0 ping-timeout=300 retry-delay=0; do echo ${s#*=} >/etc/uml-run/${s%=*}; done
@@ -60,16 +68,22 @@ ConnectTimeout 5
 Host host.example
 	HostName 192.0.2.10
 .
+up() { until ping -n -q -c 1 -W 1 $(head -n 1 /machines/$1/settings/ip4); do :; done; }
+install -d /var/lib/uml
+cp -a /run/templates /var/lib/uml/
 svscan /service </dev/null >/svscan.log 2>&1 &
 set +e`
 
 func typePage(t *testing.T, sh *lab.Session, name string, p *page.Page) (ran int) {
 	t.Helper()
 	for _, b := range p.Blocks {
+		if b.NotRun != "" {
+			continue
+		}
+		if r := sh.Do(b.Before, ""); r.Code != 0 {
+			t.Fatalf("%s:%d: %s\n%s", name, b.Line, b.Before, r.Out)
+		}
 		for _, s := range b.Steps() {
-			if b.NotRun != "" {
-				continue
-			}
 			ran++
 			where := fmt.Sprintf("%s:%d: %s", name, s.Line, s.Command)
 			r := do(sh, s)
@@ -77,7 +91,7 @@ func typePage(t *testing.T, sh *lab.Session, name string, p *page.Page) (ran int
 				time.Sleep(300 * time.Millisecond)
 			}
 			if wrong := amiss(s, r); wrong != "" {
-				t.Errorf("%s: %s\n%s", where, wrong, r.Out)
+				t.Fatalf("%s: %s\n%s", where, wrong, r.Out)
 			}
 		}
 	}

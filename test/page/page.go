@@ -24,6 +24,7 @@ type Block struct {
 	Line   int    // of the fence
 	Kind   string // the word after the fence
 	NotRun string // why its commands cannot be tried, from a comment before it
+	Before string // what has to be so for them, made by commands in a comment before it
 	Text   string // without the fence's indentation
 }
 
@@ -43,6 +44,7 @@ var (
 	link   = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	span   = regexp.MustCompile("`([^`]+)`")
 	notRun = regexp.MustCompile(`^<!-- not run: (.+) -->$`)
+	before = regexp.MustCompile(`^<!-- before: (.+) -->$`)
 )
 
 // Read reads one file.
@@ -53,7 +55,7 @@ func Read(file string) (*Page, error) {
 	}
 	p := &Page{File: file}
 	var block *Block
-	var indent, why string
+	var indent, why, first string
 	comment := false
 	for i, line := range strings.Split(string(text), "\n") {
 		bare := strings.TrimSpace(line)
@@ -61,20 +63,22 @@ func Read(file string) (*Page, error) {
 		switch {
 		case block != nil && fence:
 			p.Blocks = append(p.Blocks, *block)
-			block, why = nil, ""
+			block, why, first = nil, "", ""
 		case block != nil:
 			block.Text += strings.TrimPrefix(line, indent) + "\n"
 		case fence:
 			indent = line[:strings.Index(line, "```")]
-			block = &Block{Line: i + 1, Kind: strings.TrimPrefix(bare, "```"), NotRun: why}
+			block = &Block{Line: i + 1, Kind: strings.TrimPrefix(bare, "```"), NotRun: why, Before: first}
 		case comment || strings.HasPrefix(bare, "<!--"):
 			comment = !strings.HasSuffix(bare, "-->")
 			if m := notRun.FindStringSubmatch(bare); m != nil {
 				why = m[1]
+			} else if m := before.FindStringSubmatch(bare); m != nil {
+				first = m[1]
 			}
 		case bare != "":
-			if why != "" {
-				return nil, fmt.Errorf("%s:%d: \"not run\" before something that is no block", file, i+1)
+			if why+first != "" {
+				return nil, fmt.Errorf("%s:%d: a comment about a block stands before something else", file, i+1)
 			}
 			p.line(i+1, line)
 		}

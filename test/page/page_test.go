@@ -19,7 +19,7 @@ func read(t testing.TB, text string) (*Page, error) {
 
 func TestRead(t *testing.T) {
 	p, err := read(t, "# A `title`, [linked](x.md)\n\n<!-- two\n`lines` -->\n## Again\n## Again\nsee [it](y.md#z) and `code`\n"+
-		"<!-- not run: no mirror -->\n```sh\n# [no](link)\n```\n1. in a list\n   ```\n   # cd /\n   \tx\n   ```\n")
+		"<!-- not run: no mirror -->\n```sh\n# [no](link)\n```\n1. in a list\n   <!-- before: true -->\n   ```\n   # cd /\n   \tx\n   ```\n")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestRead(t *testing.T) {
 		Anchors: []string{"a-title-linked", "again", "again-1"},
 		Links:   []Link{{1, "x.md"}, {7, "y.md#z"}},
 		Spans:   []Span{{1, "title"}, {7, "code"}},
-		Blocks:  []Block{{9, "sh", "no mirror", "# [no](link)\n"}, {13, "", "", "# cd /\n\tx\n"}},
+		Blocks:  []Block{{9, "sh", "no mirror", "", "# [no](link)\n"}, {14, "", "", "true", "# cd /\n\tx\n"}},
 	}
 	if !reflect.DeepEqual(p, want) {
 		t.Errorf("got  %+v\nwant %+v", p, want)
@@ -48,7 +48,7 @@ func TestSteps(t *testing.T) {
 		"# cat >x <<'.'\n# no prompt\n.\n# for s in 1; do\n> echo $s; done\n": {
 			{Line: 2, Command: "cat >x <<'.'\n# no prompt\n."}, {Line: 5, Command: "for s in 1; do\necho $s; done"}},
 		"# uml-ctl console web\n/ # uname\nLinux\n/ # ~.\n# rm x\nremove? [y/N] y\n": {
-			{Line: 2, Command: "uml-ctl console web", Input: "uname\n~.\n", Shown: []string{"Linux"}}, {Line: 6, Command: "rm x", Input: "y\n"}},
+			{Line: 2, Command: "uml-ctl console web", Input: "uname\n\n", Shown: []string{"Linux"}}, {Line: 6, Command: "rm x", Input: "y\n"}},
 	} {
 		b := Block{Line: 1, Text: text}
 		if got := b.Steps(); !reflect.DeepEqual(got, want) {

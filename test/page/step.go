@@ -45,7 +45,7 @@ func (b *Block) Steps() (steps []Step) {
 		for session && i+1 < len(lines) && !strings.HasPrefix(lines[i+1], "# ") && !strings.HasPrefix(lines[i+1], "$ ") {
 			i++
 			if typed, ok := strings.CutPrefix(lines[i], "/ # "); ok {
-				s.Input += typed + "\n"
+				s.Input += strings.TrimPrefix(typed, "~.") + "\n" // which leaves the console, at a terminal
 			} else if m := answer.FindStringSubmatch(lines[i]); m != nil {
 				s.Input += m[1] + "\n"
 			} else if lines[i] != "" {
