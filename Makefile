@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bare packages install install-completion clean
+.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bare packages install install-completion licenses site clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -25,6 +25,7 @@ test: packages lint build
 lint:
 	@! gofmt -l . | grep .
 	go vet ./...
+	cd tools && go vet ./...
 	$(TOOL) staticcheck ./...
 
 FUZZTIME = 10m
@@ -90,11 +91,12 @@ install: build install-completion
 		install $$f $(DESTDIR)$(PREFIX)/$$d || exit 1; done
 	put() { mkdir -p $$(dirname $$2) && $(HERE) $$1 >$$2 && if test -x $$1; then chmod 755 $$2; else chmod 644 $$2; fi; }; set -e; \
 	for s in 1 5 8; do for f in docs/*.$$s; do put $$f $(SHARE)/man/man$$s/$${f#docs/}; done; done; \
-	for f in README.md docs/*.md; do put $$f $(DOC)/$${f##*/}; done; \
+	find *.md docs -name '*.md' -o -name '*.patch' -o -name '*.config' -o -name first-init | while read -r f; do put $$f $(DOC)/$$f; done; \
 	find examples -type f | while read -r f; do put $$f $(DOC)/$$f; done; \
 	for f in systemd/system/uml@.service systemd/system/uml-shelld.service systemd/system/uml-shelld.socket sysctl.d/uml.conf modules-load.d/uml.conf; do \
 		put examples/$$(echo $$f | sed s,/system/,/,) $(LIB)/$$f; done
-	test ! -e LICENSE || install -m 644 LICENSE $(DOC)/copyright
+	install -m 644 LICENSE $(DOC)/copyright
+	$(MAKE) -s licenses >$(DOC)/THIRD-PARTY
 
 install-completion:
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
@@ -120,12 +122,25 @@ $(OUT)/packaged:
 packages-test: deb
 	test/installed.sh $(OUT)
 
-# make release VERSION=1.0.0: the tag, which is all that says a version, and its packages.
+# make release VERSION=1.0.0: the tag, which is all that says a version, and its packages. Its text is
+# the changelog's section of that version.
+SECTION = awk '/^\#\# /{on=index($$0, "\#\# [$(VERSION)] - ")==1; next} /^\[/{on=0} on' CHANGELOG.md
 release:
 	@echo '$(VERSION)' | grep -Eqx '[0-9]+\.[0-9]+\.[0-9]+' || { echo 'make release VERSION=1.0.0'; exit 1; }
 	@test -z "$$(git status --porcelain)" || { echo 'commit first'; exit 1; }
-	git tag -a -m 'uml $(VERSION)' v$(VERSION)
+	@$(SECTION) | grep -q . || { echo 'CHANGELOG.md has no "## [$(VERSION)] - DATE" with what is new'; exit 1; }
+	{ printf 'uml %s\n\n' '$(VERSION)'; $(SECTION); } | git tag -a --cleanup=whitespace -F - v$(VERSION)
 	$(MAKE) deb rpm VERSION=
 
+# The licences of what is linked in, as packages bring them.
+licenses:
+	@cd tools && go run ./licenses ..
+
+# The documentation as HTML: docs/ and the manual pages.
+site:
+	@command -v mandoc >/dev/null || apt-get -q -y --no-install-recommends install mandoc
+	rm -rf site
+	cd tools && go run ./site .. ../site
+
 clean:
-	rm -rf $(BIN) $(OUT)
+	rm -rf $(BIN) $(OUT) site
