@@ -70,17 +70,17 @@ type Tree struct {
 func (v View) Tree() (*Tree, error) {
 	dir, at := v.dir()
 	if !mounted(at) {
-		return nil, fault.Permanent("no control groups of version 2 are mounted (try: mount -t cgroup2 none /sys/fs/cgroup)")
+		return nil, fault.ShareLost.Permanent("no control groups of version 2 are mounted (try: mount -t cgroup2 none /sys/fs/cgroup)")
 	}
 	if dir == "" {
-		return nil, fault.Permanent("the control group is outside of what is mounted at %s", at)
+		return nil, fault.ShareLost.Permanent("the control group is outside of what is mounted at %s", at)
 	}
 	if slice, name := path.Split(dir); path.Base(slice) == Slice && strings.HasPrefix(name, prefix) {
 		dir = path.Dir(path.Clean(slice)) // of a guest that runs
 	}
 	top, ok := delegated(dir, at)
 	if !ok && v.Systemd {
-		return nil, fault.Permanent("%s is systemd's, and was not delegated (set Delegate=yes in the supervisor's unit)", dir)
+		return nil, fault.ShareLost.Permanent("%s is systemd's, and was not delegated (set Delegate=yes in the supervisor's unit)", dir)
 	}
 	if !ok {
 		top = dir

@@ -31,7 +31,7 @@ type Options struct {
 func Run(ctx context.Context, o Options) *Report {
 	c := &checker{Options: o, host: &section{}}
 	if os.Geteuid() != 0 {
-		c.host.fail("root", fault.Permanent("only root can look at what a start looks at (try: sudo uml-check)"))
+		c.host.fail("root", fault.NeedRoot.Permanent("only root can look at what a start looks at (try: sudo uml-check)"))
 		return c.report()
 	}
 	c.settings()
@@ -129,7 +129,7 @@ func found(e *runscript.Examination) *machine {
 		case f.Err != nil:
 			m.fail(f.Check, f.Err)
 		case f.Warn:
-			m.warn(f.Check, "%s", f.Text)
+			m.add(f.Check, Warn, f.ID, f.Text)
 		default:
 			m.ok(f.Check, "%s", f.Text)
 		}

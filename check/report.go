@@ -19,10 +19,11 @@ const (
 
 // A Line is one check of one machine. Fields are only ever added.
 type Line struct {
-	Machine string `json:"machine"` // "": the host
-	Check   string `json:"check"`
-	Status  string `json:"status"`
-	Text    string `json:"text"` // what was found; of a FAIL the mend too
+	Machine string   `json:"machine"` // "": the host
+	Check   string   `json:"check"`
+	Status  string   `json:"status"`
+	ID      fault.ID `json:"id,omitempty"` // of what is amiss, as in uml-messages(7)
+	Text    string   `json:"text"`         // what was found; of a FAIL the mend too
 }
 
 // A Report is every line, in the order of a start.
@@ -92,22 +93,22 @@ type section struct {
 }
 
 // add makes every text fit for a line: a guest's user may have named files in it.
-func (s *section) add(check, status, text string) {
-	s.lines = append(s.lines, Line{fault.Line(s.machine), check, status, fault.Line(text)})
+func (s *section) add(check, status string, id fault.ID, text string) {
+	s.lines = append(s.lines, Line{fault.Line(s.machine), check, status, id, fault.Line(text)})
 }
 
 func (s *section) ok(check, format string, args ...any) {
-	s.add(check, OK, fmt.Sprintf(format, args...))
+	s.add(check, OK, "", fmt.Sprintf(format, args...))
 }
 
 func (s *section) warn(check, format string, args ...any) {
-	s.add(check, Warn, fmt.Sprintf(format, args...))
+	s.add(check, Warn, fault.Warning, fmt.Sprintf(format, args...))
 }
 
 // fail adds a line for each part of err; nil adds none.
 func (s *section) fail(check string, err error) {
 	for _, part := range fault.Parts(err) {
-		s.add(check, Fail, part.Error())
+		s.add(check, Fail, fault.IDOf(part), part.Error())
 		s.errs = append(s.errs, part)
 	}
 }

@@ -77,7 +77,7 @@ func TestJSON(t *testing.T) {
 
 // The names of the fields are promised.
 func TestJSONFields(t *testing.T) {
-	b, err := json.Marshal(Line{"bara", "kernel", OK, "static"})
+	b, err := json.Marshal(Line{"bara", "kernel", OK, "", "static"})
 	if want := `{"machine":"bara","check":"kernel","status":"ok","text":"static"}`; err != nil || string(b) != want {
 		t.Errorf("got %s, %v, want %s", b, err, want)
 	}

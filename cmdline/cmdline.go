@@ -3,7 +3,6 @@
 package cmdline
 
 import (
-	"fmt"
 	"os"
 	"os/signal"
 	"slices"
@@ -37,7 +36,13 @@ var (
 // Run parses args, runs the app and returns its exit code: 0, 100 for what
 // somebody must change, usage errors included, 111 for what may pass. Errors go
 // to standard error, a line each; help to standard output.
-func Run(app *cli.App, args []string) int {
+func Run(app *cli.App, args []string) int { return run(app, args, false) }
+
+// RunService is Run of what a supervisor runs: the host's setting log-format holds.
+func RunService(app *cli.App, args []string) int { return run(app, args, true) }
+
+func run(app *cli.App, args []string, service bool) int {
+	log.Program, log.JSON = app.Name, formatOf(args, service) == settings.LogJSON
 	// A log that has died must not kill the program in the middle of its work.
 	// The signal is caught, not ignored: that would pass on to a guest.
 	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
@@ -48,11 +53,12 @@ func Run(app *cli.App, args []string) int {
 	app.DisableSliceFlagSeparator = true
 	app.ExitErrHandler = func(*cli.Context, error) {}
 	app.OnUsageError = usage
+	app.Flags = append(app.Flags, logFormat())
 	strict(app.Commands)
 	if app.Action == nil {
 		app.Action = noCommand(app.Commands)
 	}
-	return fault.Report(os.Stderr, app.Name, app.Run(flagsFirst(app, args)))
+	return log.Fail(app.Run(flagsFirst(app, args)))
 }
 
 // strict gives commands what they do not inherit.
@@ -70,17 +76,17 @@ func strict(commands []*cli.Command) {
 func noCommand(of []*cli.Command) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		if c.NArg() == 0 {
-			return fault.Permanent("no command (see --help)")
+			return fault.Usage.Permanent("no command (see --help)")
 		}
-		return fault.Permanent("%q is no command (%ssee --help)", c.Args().First(), didYouMean(c.Args().First(), of))
+		return fault.Usage.Permanent("%q is no command (%ssee --help)", c.Args().First(), didYouMean(c.Args().First(), of))
 	}
 }
 
 func usage(c *cli.Context, err error, _ bool) error {
 	if isTime(c, err) {
-		return fault.Permanent("%w (a time has a unit, such as 30s or 2m; see --help)", err)
+		return fault.Usage.Permanent("%w (a time has a unit, such as 30s or 2m; see --help)", err)
 	}
-	return fault.Permanent("%w (see --help)", err)
+	return fault.Usage.Permanent("%w (see --help)", err)
 }
 
 // isTime says whether the error is of the value of a flag that takes a time, of
@@ -113,7 +119,7 @@ func didYouMean(word string, commands []*cli.Command) string {
 func Names(c *cli.Context) ([]string, error) {
 	for _, a := range c.Args().Slice() {
 		if strings.HasPrefix(a, "-") {
-			return nil, fault.Permanent("%q is no name (see --help)", a)
+			return nil, fault.Usage.Permanent("%q is no name (see --help)", a)
 		}
 	}
 	return c.Args().Slice(), nil
@@ -128,14 +134,14 @@ func Machine(c *cli.Context) (string, error) {
 	}
 	switch len(names) {
 	case 0:
+		About(".")
 		return ".", nil
 	case 1:
-		return settings.Locate(c.String("machines"), names[0])
+		dir, err := settings.Locate(c.String("machines"), names[0])
+		if err == nil {
+			About(dir)
+		}
+		return dir, err
 	}
-	return "", fault.Permanent("%d names, it takes one (see --help)", len(names))
-}
-
-// Say prints lines of what a program does to standard error.
-func Say(prog string) func(string) {
-	return func(line string) { fmt.Fprintf(os.Stderr, "%s: %s\n", prog, fault.Line(line)) }
+	return "", fault.Usage.Permanent("%d names, it takes one (see --help)", len(names))
 }

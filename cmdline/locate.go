@@ -27,7 +27,7 @@ func Locate(c *cli.Context, name string) (string, error) {
 	there, _ := settings.Machines(machines)
 	near := spelling.Nearest(name, there)
 	if len(near) == 0 {
-		return "", fault.Permanent("%s: there is no such machine", dir)
+		return "", fault.MachineMissing.Permanent("%s: there is no such machine", dir)
 	}
-	return "", fault.Permanent("%s: there is no such machine (did you mean %s?)", dir, strings.Join(near, " or "))
+	return "", fault.MachineMissing.Permanent("%s: there is no such machine (did you mean %s?)", dir, strings.Join(near, " or "))
 }

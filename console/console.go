@@ -118,7 +118,7 @@ func View(ctx context.Context, o Options) (err error) {
 		v.types()
 	})
 	v.start(func() { v.before.shows(v) })
-	defer context.AfterFunc(ctx, func() { v.end(fault.Temporary("told to stop")) })()
+	defer context.AfterFunc(ctx, func() { v.end(fault.Stopped.Temporary("told to stop")) })()
 	if err := v.attend(ctx); !errors.Is(err, errLeft) {
 		return err
 	}
@@ -183,7 +183,7 @@ func (v *view) signals(all <-chan os.Signal) {
 		case unix.SIGTSTP:
 			v.suspend()
 		default:
-			v.end(fault.Temporary("told to stop (%v)", s))
+			v.end(fault.Stopped.Temporary("told to stop (%v)", s))
 		}
 	}
 }

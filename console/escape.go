@@ -42,11 +42,11 @@ func parseEscape(s string) (e escape, err error) {
 		case len(c) == 2 && c[0] == '^' && c[1] >= '@' && c[1] <= '_' && c != "^M" && c != "^J" && c != "^Z":
 			e.chars = append(e.chars, c[1]^'@')
 		default:
-			return escape{}, fault.Permanent("--escape: %q is no escape character (try ~, ^] or none)", s)
+			return escape{}, fault.Usage.Permanent("--escape: %q is no escape character (try ~, ^] or none)", s)
 		}
 	}
 	if len(e.chars) == 0 {
-		return e, fault.Permanent("--escape: %q is no escape character (try ~, ^] or none)", s)
+		return e, fault.Usage.Permanent("--escape: %q is no escape character (try ~, ^] or none)", s)
 	}
 	return e, nil
 }

@@ -35,7 +35,7 @@ type Guest struct {
 func Hold(pid, uid int, name string) (*Guest, error) {
 	process, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {
-		return nil, fault.Temporary("%s: the guest has just ended", name)
+		return nil, fault.GuestDown.Temporary("%s: the guest has just ended", name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("hold process %d: %w", pid, err)

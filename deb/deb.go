@@ -54,7 +54,7 @@ func each(r io.ReaderAt, most int64, do func(f File, text io.Reader) error) erro
 			return nil
 		}
 		if err == nil && n == maxFiles {
-			err = fault.Permanent("has more than %d files", maxFiles)
+			err = fault.SourceBad.Permanent("has more than %d files", maxFiles)
 		}
 		if err != nil {
 			return damaged(err)
@@ -64,7 +64,7 @@ func each(r io.ReaderAt, most int64, do func(f File, text io.Reader) error) erro
 		}
 		f := File{Name: path.Clean(h.Name), Size: h.Size, Executable: h.Mode&0o111 != 0}
 		if !local(f.Name) {
-			return fault.Permanent("has a file %q, which no package has", h.Name)
+			return fault.SourceBad.Permanent("has a file %q, which no package has", h.Name)
 		}
 		if err := do(f, judged{files}); err != nil {
 			return err
@@ -93,7 +93,7 @@ func damaged(err error) error {
 	if err == nil || fault.Code(err) == fault.MustMend {
 		return err
 	}
-	return fault.Permanent("is damaged: %w", err)
+	return fault.SourceBad.Permanent("is damaged: %w", err)
 }
 
 // maxWindow bounds the memory that a member's compression asks for: dpkg-deb -z9 and
@@ -112,7 +112,7 @@ func unpack(name string, r *io.SectionReader) (tar io.Reader, err error) {
 	case ".zst":
 		tar, err = zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderConcurrency(1))
 	default:
-		err = fault.Permanent("its files are in %s, and only .gz, .xz and .zst can be read (unpack it by dpkg-deb -x, and add the kernel in it, with --modules)", name)
+		err = fault.SourceBad.Permanent("its files are in %s, and only .gz, .xz and .zst can be read (unpack it by dpkg-deb -x, and add the kernel in it, with --modules)", name)
 	}
 	return tar, damaged(err)
 }
@@ -125,7 +125,7 @@ type bounded struct {
 
 func (b *bounded) Read(p []byte) (int, error) {
 	if b.have == b.most {
-		return 0, fault.Permanent("is more than %d bytes unpacked", b.most)
+		return 0, fault.SourceBad.Permanent("is more than %d bytes unpacked", b.most)
 	}
 	n, err := b.r.Read(p[:min(int64(len(p)), b.most-b.have)])
 	b.have += int64(n)

@@ -92,13 +92,13 @@ func (d *Desk) attend(c *conn, uid int, r request.Request, who *string, began ti
 func plain(err error) error {
 	switch {
 	case errors.Is(err, runscript.ErrDown):
-		return fault.Temporary("%w", runscript.ErrDown)
+		return fault.GuestDown.Temporary("%w", runscript.ErrDown)
 	case errors.Is(err, logdir.ErrNone):
 		return fault.Permanent("%w of it: the host's administrator can have one kept", logdir.ErrNone)
 	case errors.Is(err, logdir.ErrEmpty):
 		return fault.Temporary("%w", logdir.ErrEmpty)
 	case errors.Is(err, supervisor.ErrNotRunning):
-		return fault.Temporary("nothing supervises it: the host's administrator can activate it")
+		return fault.SupervisorMissing.Temporary("nothing supervises it: the host's administrator can activate it")
 	}
 	return err
 }

@@ -46,7 +46,7 @@ func confine(o Options, d *Desk) error {
 		if !errors.Is(err, unix.EPERM) || !o.Open {
 			return err
 		}
-		fmt.Fprintf(o.Out, "%s: warning: %v: goes on without\n", o.Name, err)
+		o.Say(fmt.Sprintf("warning: %v: goes on without", err))
 	}
 	if err := dropCapabilities(); err != nil {
 		return err

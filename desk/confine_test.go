@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 		}
 		probe(machines)
 	default:
-		err := confine(Options{Socket: filepath.Join(machines, "run/socket"), Out: os.Stdout, Args: os.Args}, &Desk{machines: machines, keys: os.Getenv("UML_DESK_TEST_KEYS") != ""})
+		err := confine(Options{Socket: filepath.Join(machines, "run/socket"), Say: func(line string) { fmt.Println(line) }, Args: os.Args}, &Desk{machines: machines, keys: os.Getenv("UML_DESK_TEST_KEYS") != ""})
 		fmt.Println(err)
 	}
 	os.Exit(0)

@@ -9,7 +9,6 @@ package desk
 
 import (
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"unsafe"
@@ -31,9 +30,9 @@ type Options struct {
 	Group    string // whose accounts may ask; "": all
 	Open     bool   // where there can be no namespaces, go on without
 
-	Name string    // of the program
-	Out  io.Writer // its log
-	Args []string  // how it was started, to be started so again, confined
+	Name string       // of the program
+	Say  func(string) // a line of its log
+	Args []string     // how it was started, to be started so again, confined
 }
 
 // A Desk answers requests.
@@ -71,14 +70,14 @@ func Run(o Options) error {
 	if err := seccomp.NoExec(); err != nil {
 		return err
 	}
-	d.journal = newJournal(o.Out, o.Name)
+	d.journal = newJournal(o.Say)
 	d.journal.say("listens at " + o.Socket)
 	return d.serve(listenFD)
 }
 
 func newDesk(o Options) (*Desk, error) {
 	if os.Geteuid() != 0 {
-		return nil, fault.Permanent("needs root")
+		return nil, fault.NeedRoot.Permanent("needs root")
 	}
 	machines, err := resolved(o.Machines)
 	if err != nil {

@@ -2,10 +2,7 @@ package desk
 
 import (
 	"fmt"
-	"io"
 	"time"
-
-	"uml/fault"
 )
 
 // A journal writes the service's log, a line for each act. A log that is not read
@@ -16,11 +13,11 @@ type journal struct {
 	unsaid  int
 }
 
-func newJournal(to io.Writer, name string) *journal {
+func newJournal(say func(string)) *journal {
 	j := &journal{lines: make(chan string, 256), refused: share{tokens: burst, at: time.Now()}}
 	go func() {
 		for line := range j.lines {
-			fmt.Fprintf(to, "%s: %s\n", name, fault.Line(line))
+			say(line)
 		}
 	}()
 	return j

@@ -144,7 +144,7 @@ func alone(dir *handle.Dir, name string) error {
 	}
 	err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return fault.Temporary("%s: another one listens there already", dir.Join(name))
+		return fault.AlreadyThere.Temporary("%s: another one listens there already", dir.Join(name))
 	}
 	return err
 }

@@ -102,7 +102,7 @@ func (k *ask) word() (outcome, error) {
 	defer cancel()
 	text, err := runscript.Ask(ctx, k.a.real, command)
 	if ctx.Err() != nil {
-		err = fault.Temporary("the guest's kernel does not answer: %w", err)
+		err = fault.GuestSilent.Temporary("the guest's kernel does not answer: %w", err)
 	}
 	return outcome{answer: request.Answer{Text: mconsole.Clean(strings.Trim(text, "\n"))}}, err
 }

@@ -57,7 +57,7 @@ func Convert(ctx context.Context, o Options, from, to string, format Format, bac
 		case ToCOW:
 			return c.onto(ctx, o, out, whole, backing)
 		}
-		return fault.Permanent("%q is no format (try raw, cow or qcow2)", format)
+		return fault.Usage.Permanent("%q is no format (try raw, cow or qcow2)", format)
 	})
 }
 
@@ -168,7 +168,7 @@ func (c *conversion) copied(ctx context.Context) (*os.File, error) {
 // onto makes a COW file of what differs.
 func (c *conversion) onto(ctx context.Context, o Options, out, whole *os.File, backing string) error {
 	if backing == "" {
-		return fault.Permanent("a COW file wants --backing FILE")
+		return fault.Usage.Permanent("a COW file wants --backing FILE")
 	}
 	base, in, err := openBacking(backing, read)
 	if err != nil {

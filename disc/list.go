@@ -19,7 +19,7 @@ import (
 func List(o Options, machine string, asJSON bool) error {
 	dir, err := handle.OpenDir(machine)
 	if err != nil {
-		return fault.Permanent("%s: there is no such machine directory", machine)
+		return fault.MachineMissing.Permanent("%s: there is no such machine directory", machine)
 	}
 	defer dir.Close()
 	m, faults := settings.Read(dir)

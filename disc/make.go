@@ -27,7 +27,7 @@ func (p *Place) make(fill func(f *os.File) error) error {
 }
 
 func (p *Place) exists() error {
-	return fault.Permanent("%s: is there already (remove it, or take another name)", p.Path)
+	return fault.AlreadyThere.Permanent("%s: is there already (remove it, or take another name)", p.Path)
 }
 
 // replace puts another file in the place of old, which is open and locked, with the same

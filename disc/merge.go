@@ -49,7 +49,7 @@ func CowMergeBack(ctx context.Context, o Options, file, backing, machines string
 		return err
 	}
 	if len(others) > 0 {
-		return fault.Permanent("%s: is the backing file of %s too, which would be worthless (try: uml-disk cow merge %s --into NEW)", d.base.Path, strings.Join(others, ", "), file)
+		return fault.InUse.Permanent("%s: is the backing file of %s too, which would be worthless (try: uml-disk cow merge %s --into NEW)", d.base.Path, strings.Join(others, ", "), file)
 	}
 	if unfit != nil && !errors.Is(unfit, cow.ErrMerging) {
 		return unfit

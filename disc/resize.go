@@ -26,7 +26,7 @@ func (p *Place) runner() tool.Runner {
 
 func (p *Place) makeFS(ctx context.Context, f *os.File, kind string) error {
 	if kind != "ext4" {
-		return fault.Permanent("%q is no filesystem that is made (try ext4 or none)", kind)
+		return fault.Usage.Permanent("%q is no filesystem that is made (try ext4 or none)", kind)
 	}
 	if err := p.runner().Make(ctx, f); err != nil {
 		return fmt.Errorf("%s: %w", p.Path, err)
@@ -84,7 +84,7 @@ func Resize(ctx context.Context, o Options, file, machines string, size settings
 func (p *Place) nobodys(f *os.File, machines string) error {
 	others, err := sharers(machines, f, nil)
 	if err == nil && len(others) > 0 {
-		err = fault.Permanent("%s: is the backing file of %s, which would be worthless with another size (try: uml-disk clone %s NEW, and that)", p.Path, strings.Join(others, ", "), p.Path)
+		err = fault.InUse.Permanent("%s: is the backing file of %s, which would be worthless with another size (try: uml-disk clone %s NEW, and that)", p.Path, strings.Join(others, ", "), p.Path)
 	}
 	return err
 }

@@ -27,7 +27,7 @@ var accountName = regexp.MustCompile(`^[a-z_][a-z0-9_-]{0,31}$`)
 
 func checkAccount(name string) error {
 	if !accountName.MatchString(name) {
-		return fault.Permanent("%q is no name of an account (small letters, digits, _ and -, at most 32; --account names one for a machine that is called otherwise)", name)
+		return fault.Usage.Permanent("%q is no name of an account (small letters, digits, _ and -, at most 32; --account names one for a machine that is called otherwise)", name)
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ func endAll(id string) error {
 			unix.Close(fd)
 		}
 	}
-	return fault.Temporary("user %d has processes that do not end", uid)
+	return fault.GuestStays.Temporary("user %d has processes that do not end", uid)
 }
 
 // lookHome is an account's home.
@@ -125,7 +125,7 @@ func groupUsed(gid string) (bool, error) {
 func account(ctx context.Context, keep *os.File, name string, args ...string) error {
 	file, err := exec.LookPath(name)
 	if err != nil {
-		return fault.Permanent("%s: there is no such program (Debian: passwd)", name)
+		return fault.ProgramMissing.Permanent("%s: there is no such program (Debian: passwd)", name)
 	}
 	var said bytes.Buffer
 	cmd := exec.CommandContext(ctx, file, args...)
@@ -140,9 +140,9 @@ func account(ctx context.Context, keep *os.File, name string, args ...string) er
 	}
 	text := strings.TrimSpace(strings.ReplaceAll(said.String(), "\n", "; "))
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == 1 { // cannot lock or update a file
-		return fault.Temporary("%s: %s", name, text)
+		return fault.ProgramFailed.Temporary("%s: %s", name, text)
 	}
-	return fault.Permanent("%s: %s (%w)", name, text, err)
+	return fault.ProgramFailed.Permanent("%s: %s (%w)", name, text, err)
 }
 
 // shell is uml-shell where it is installed: beside this program, or where make install puts it.

@@ -37,7 +37,7 @@ type Options struct {
 // root is the machines root, without links, in which nobody but root can put anything.
 func (o Options) root() (string, error) {
 	if os.Geteuid() != 0 {
-		return "", fault.Permanent("needs root")
+		return "", fault.NeedRoot.Permanent("needs root")
 	}
 	real, err := filepath.EvalSymlinks(o.Machines)
 	if err == nil {

@@ -148,10 +148,10 @@ func (d *draft) roomFor(copied int64) error {
 	}
 	need := copied + margin
 	if have := int64(fs.Bavail) * fs.Bsize; have < need {
-		return fault.Temporary("%s: has %d MiB left, and this takes %d", d.root, have>>20, need>>20)
+		return fault.NoRoom.Temporary("%s: has %d MiB left, and this takes %d", d.root, have>>20, need>>20)
 	}
 	if fs.Files > 0 && fs.Ffree < 100 {
-		return fault.Temporary("%s: has room for %d files more, and this takes some", d.root, fs.Ffree)
+		return fault.NoRoom.Temporary("%s: has room for %d files more, and this takes some", d.root, fs.Ffree)
 	}
 	return nil
 }

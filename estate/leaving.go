@@ -135,7 +135,7 @@ func readJournal(dir string) (*Journal, error) {
 
 // under is why the machine can be had by nobody else.
 func (j *Journal) under(name string) error {
-	return fault.Permanent("%s is on its way to %s (uml-machine move %s %s goes on; with --abort it stays here)", name, j.Host, name, j.Host)
+	return fault.MachineMoved.Permanent("%s is on its way to %s (uml-machine move %s %s goes on; with --abort it stays here)", name, j.Host, name, j.Host)
 }
 
 // Begun says whether an interrupted move has left its journal.

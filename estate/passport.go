@@ -57,7 +57,7 @@ func newMove() string {
 // what is no move.
 func checkMove(id string) error {
 	if b, err := hex.DecodeString(id); err != nil || len(b) != 16 || id != strings.ToLower(id) {
-		return fault.Permanent("%.40q is no number of a move", id)
+		return fault.Usage.Permanent("%.40q is no number of a move", id)
 	}
 	return nil
 }

@@ -72,7 +72,7 @@ func (o Options) goOn(ctx context.Context, root, name string) error {
 		return err
 	}
 	if s == nil {
-		return fault.Permanent("%s: there is no such machine", filepath.Join(root, name))
+		return fault.MachineMissing.Permanent("%s: there is no such machine", filepath.Join(root, name))
 	}
 	if o.DryRun {
 		s.lock.Close()
@@ -125,7 +125,7 @@ func (o Options) seize(root, name string) (p *parting, err error) {
 		}
 	}()
 	if p.lock, err = open(p.dir); err != nil {
-		return p, fault.Permanent("%s: there is no such machine", p.dir)
+		return p, fault.MachineMissing.Permanent("%s: there is no such machine", p.dir)
 	}
 	if err := flock(p.lock, false); err != nil {
 		p.lock = nil
@@ -180,7 +180,7 @@ func (p *parting) quiet(ctx context.Context) error {
 		return err
 	}
 	defer s.Close()
-	if _, err := s.Deactivate(ctx, enough, runscript.Options{HostDir: p.o.HostDir, Out: p.o.Out, Say: p.o.Say}); err != nil {
+	if _, err := s.Deactivate(ctx, enough, runscript.Options{HostDir: p.o.HostDir, Out: p.o.Out, Say: func(_ fault.ID, line string) { p.o.Say(line) }}); err != nil {
 		return err
 	}
 	return p.takeLock()

@@ -93,7 +93,7 @@ func (o Options) newest(name string) (string, error) {
 		if there == "" {
 			there = "none"
 		}
-		return "", fault.Permanent("%s: there is no template %q (there are: %s; uml-template build makes one)", o.Templates, name, there)
+		return "", fault.TemplateMissing.Permanent("%s: there is no template %q (there are: %s; uml-template build makes one)", o.Templates, name, there)
 	}
 	return filepath.Join(o.Templates, slices.Max(all)), nil
 }

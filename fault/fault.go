@@ -22,18 +22,26 @@ const (
 type fault struct {
 	error
 	temporary bool
+	id        ID
 }
 
 func (f fault) Unwrap() error { return f.error }
+func (f fault) FaultID() ID   { return f.id }
+
+// is says whether err, or what it wraps, is a fault.
+func is(err error) bool {
+	var f fault
+	return errors.As(err, &f)
+}
 
 // Permanent is fmt.Errorf for an error that lasts until somebody acts.
 func Permanent(format string, args ...any) error {
-	return fault{fmt.Errorf(format, args...), false}
+	return fault{fmt.Errorf(format, args...), false, ""}
 }
 
 // Temporary is fmt.Errorf for an error that may pass by itself.
 func Temporary(format string, args ...any) error {
-	return fault{fmt.Errorf(format, args...), true}
+	return fault{fmt.Errorf(format, args...), true, ""}
 }
 
 // Code is the exit code for err: OK for nil, MustMend if any of its parts is
@@ -74,10 +82,7 @@ func Parts(err error) []error {
 // Report writes "PROG: fatal: ..." for each part of err, a line each, and
 // returns the exit code. A nil err writes nothing.
 func Report(w io.Writer, prog string, err error) int {
-	for _, part := range Parts(err) {
-		fmt.Fprintf(w, "%s: fatal: %s\n", prog, Line(part.Error()))
-	}
-	return Code(err)
+	return (&Log{Out: w, Program: prog}).Fail(err)
 }
 
 // Line makes s fit for one line of a log: what a guest's user or a damaged file

@@ -120,14 +120,3 @@ func FuzzLine(f *testing.F) {
 		}
 	})
 }
-
-// An ID goes with an error through what wraps it, and changes neither words nor exit code.
-func TestNamed(t *testing.T) {
-	err := fmt.Errorf("start: %w", Named("lock-held", Temporary("the guest runs")))
-	if IDOf(err) != "lock-held" || Code(err) != MayPass || err.Error() != "start: the guest runs" {
-		t.Errorf("%q, %d, %q", IDOf(err), Code(err), err)
-	}
-	if IDOf(Permanent("x")) != Unmended || IDOf(errors.New("x")) != Unpassed || Named("x", nil) != nil {
-		t.Error("an error without an ID, or none")
-	}
-}

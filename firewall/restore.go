@@ -172,9 +172,9 @@ func (n netfilter) seal(p *program, h *settings.Host) error {
 	}
 	if whole(rules) && !passed {
 		inet := map[family]string{four: "ip", six: "ip6"}[p.family]
-		return fault.Permanent("nf_tables: table %s %s is dormant, or its chain %s not at the hook of iptables-nft, and guests can forge addresses (try: nft add table %[1]s %[2]s; uml-net restore)", inet, table, entry)
+		return fault.RulesFailed.Permanent("nf_tables: table %s %s is dormant, or its chain %s not at the hook of iptables-nft, and guests can forge addresses (try: nft add table %[1]s %[2]s; uml-net restore)", inet, table, entry)
 	}
-	return fault.Temporary("%v: the rules do not stand after %s made them (somebody else changes them)", p.family, p.Path)
+	return fault.RulesFailed.Temporary("%v: the rules do not stand after %s made them (somebody else changes them)", p.family, p.Path)
 }
 
 // whole says whether packets of guests come to where forged ones are dropped.
@@ -211,7 +211,7 @@ func (f family) find() (path string, err error) {
 		}
 	}
 	if err != nil {
-		return "", fault.Permanent("%s: there is no such program, and the rules that keep guests from forging addresses do not stand (try: apt install iptables)", f.program())
+		return "", fault.ProgramMissing.Permanent("%s: there is no such program, and the rules that keep guests from forging addresses do not stand (try: apt install iptables)", f.program())
 	}
 	return path, nil
 }

@@ -55,7 +55,7 @@ func Archive(ctx context.Context, o Options, in *os.File, temp func() (*os.File,
 		return nil, err
 	}
 	if !IsArchive(head[:n]) {
-		return nil, fault.Permanent("%s: is no tar archive, plain or compressed by gzip, xz or zstd", in.Name())
+		return nil, fault.SourceBad.Permanent("%s: is no tar archive, plain or compressed by gzip, xz or zstd", in.Name())
 	}
 	out, err := temp()
 	if err != nil {
@@ -115,7 +115,7 @@ func wrong(ctx context.Context, err error) error {
 	if ctx.Err() != nil || errors.As(err, &path) || fault.Code(err) == fault.MustMend {
 		return err
 	}
-	return fault.Permanent("is damaged: %w", err)
+	return fault.SourceBad.Permanent("is damaged: %w", err)
 }
 
 // maxBlobs is how many files an archive may have that is an image: other archives are not
@@ -138,7 +138,7 @@ func index(f *os.File) (map[string]*io.SectionReader, error) {
 			return all, nil
 		}
 		if err != nil {
-			return nil, fault.Permanent("is no tar archive: %w", err)
+			return nil, fault.SourceBad.Permanent("is no tar archive: %w", err)
 		}
 		if h.Typeflag != tar.TypeReg {
 			continue

@@ -31,7 +31,7 @@ func Packages(include []string) []string {
 // CheckSuite refuses what is no name of a suite: it is an argument of another program.
 func CheckSuite(s string) error {
 	if !word(s, "-._") {
-		return fault.Permanent("%q is no suite of Debian (such as bookworm)", s)
+		return fault.Usage.Permanent("%q is no suite of Debian (such as bookworm)", s)
 	}
 	return nil
 }
@@ -39,7 +39,7 @@ func CheckSuite(s string) error {
 // CheckPackage does so with a package's name (Debian Policy 5.6.7).
 func CheckPackage(s string) error {
 	if !word(s, "-.+:") {
-		return fault.Permanent("%q is no name of a package", s)
+		return fault.Usage.Permanent("%q is no name of a package", s)
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func (l *layout) blob(h v1.Hash) (*io.SectionReader, error) {
 		return nil, err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != h.Hex {
-		return nil, fault.Permanent("%s: has the digest %s: it was changed or damaged", name, got)
+		return nil, fault.SourceBad.Permanent("%s: has the digest %s: it was changed or damaged", name, got)
 	}
 	return io.NewSectionReader(r, 0, r.Size()), nil
 }
@@ -230,7 +230,7 @@ func savedImage(f *os.File, files map[string]*io.SectionReader) (v1.Image, error
 	// The configuration's name is its digest, and it has those of the layers.
 	sum := sha256.Sum256(raw)
 	if want := strings.TrimPrefix(strings.TrimSuffix(path.Base(config), ".json"), "sha256:"); want != hex.EncodeToString(sum[:]) {
-		return nil, fault.Permanent("%s: has the digest %x: it was changed or damaged", config, sum)
+		return nil, fault.SourceBad.Permanent("%s: has the digest %x: it was changed or damaged", config, sum)
 	}
 	return tarball.Image(open, nil)
 }
@@ -277,7 +277,7 @@ func (c *counter) Write(b []byte) (int, error) {
 		return 0, err
 	}
 	if c.bytes += int64(len(b)); c.bytes > c.limit {
-		return 0, fault.Permanent("the layers are more than %d MiB, which the template is to be (make it larger: --size)", c.limit>>20)
+		return 0, fault.NoRoom.Permanent("the layers are more than %d MiB, which the template is to be (make it larger: --size)", c.limit>>20)
 	}
 	return c.sum.Write(b)
 }
@@ -304,7 +304,7 @@ func (c *counter) layer(l v1.Layer, want v1.Hash) error {
 		return err
 	}
 	if got := hex.EncodeToString(c.sum.Sum(nil)); want.Algorithm != "sha256" || got != want.Hex {
-		return fault.Permanent("has the digest sha256:%s, and the configuration says %v: it was changed or damaged", got, want)
+		return fault.SourceBad.Permanent("has the digest sha256:%s, and the configuration says %v: it was changed or damaged", got, want)
 	}
 	return nil
 }

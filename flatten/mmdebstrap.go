@@ -37,11 +37,11 @@ func (d Debian) Write(ctx context.Context, o Options, out *os.File) error {
 		return err
 	}
 	if free := int64(st.Bavail) * st.Bsize; free < peak {
-		return fault.Temporary("%s: has %d MiB of room, and some %d are needed", d.Dir, free>>20, peak>>20)
+		return fault.NoRoom.Temporary("%s: has %d MiB of room, and some %d are needed", d.Dir, free>>20, peak>>20)
 	}
 	program, err := exec.LookPath("mmdebstrap")
 	if err != nil {
-		return fault.Permanent("mmdebstrap is not installed (try: apt-get install mmdebstrap)")
+		return fault.ProgramMissing.Permanent("mmdebstrap is not installed (try: apt-get install mmdebstrap)")
 	}
 	list := filepath.Join(d.Dir, "sources.list")
 	if err := os.WriteFile(list, []byte(strings.Join(d.Mirrors, "\n")+"\n"), 0o644); err != nil {
@@ -156,8 +156,8 @@ func (s *sayings) fault(d Debian) error {
 	all := text + strings.Join(s.errors, " ")
 	for _, p := range passing {
 		if strings.Contains(all, p) {
-			return fault.Temporary("mmdebstrap: %s", text)
+			return fault.ProgramFailed.Temporary("mmdebstrap: %s", text)
 		}
 	}
-	return fault.Permanent("mmdebstrap: %s (the mirrors are: %s)", text, strings.Join(d.Mirrors, "; "))
+	return fault.ProgramFailed.Permanent("mmdebstrap: %s (the mirrors are: %s)", text, strings.Join(d.Mirrors, "; "))
 }

@@ -53,7 +53,7 @@ func (o *output) Write(b []byte) (n int, err error) {
 		return 0, err
 	}
 	if o.at+int64(len(b)) > o.limit {
-		return 0, fault.Permanent("is more than %d MiB, which the template is to be (make it larger: --size)", o.limit>>20)
+		return 0, fault.NoRoom.Permanent("is more than %d MiB, which the template is to be (make it larger: --size)", o.limit>>20)
 	}
 	for n < len(b) {
 		step := min(int(block-o.at%block), len(b)-n)
@@ -78,7 +78,7 @@ func (o *output) end() error { return o.f.Truncate(o.at) }
 // Room: a full filesystem may be less full later.
 func Room(err error) error {
 	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
-		return fault.Temporary("the host's filesystem has no room for it: %w", err)
+		return fault.NoRoom.Temporary("the host's filesystem has no room for it: %w", err)
 	}
 	return err
 }

@@ -154,7 +154,7 @@ func (f *Filter) Install() error {
 	}
 	err := f.Flush()
 	if errors.Is(err, unix.EEXIST) {
-		return fault.Permanent("nft table bridge %s has a set or chain of another kind (try: nft delete table bridge %s; uml-net up each bridged machine)", Table, Table)
+		return fault.RulesFailed.Permanent("nft table bridge %s has a set or chain of another kind (try: nft delete table bridge %s; uml-net up each bridged machine)", Table, Table)
 	}
 	if err != nil {
 		return unsupported(fmt.Errorf("make nft table bridge %s: %w", Table, err))
@@ -165,7 +165,7 @@ func (f *Filter) Install() error {
 func unsupported(err error) error {
 	for _, no := range []error{unix.EPROTONOSUPPORT, unix.EOPNOTSUPP, unix.EAFNOSUPPORT} {
 		if errors.Is(err, no) {
-			return fault.Permanent("%w: this host's kernel cannot filter what a bridge forwards (it needs Linux 5.12 with CONFIG_NF_TABLES_BRIDGE)", err)
+			return fault.RulesFailed.Permanent("%w: this host's kernel cannot filter what a bridge forwards (it needs Linux 5.12 with CONFIG_NF_TABLES_BRIDGE)", err)
 		}
 	}
 	return err

@@ -75,7 +75,7 @@ func rootsLink(dir int, part, name string) (string, error) {
 		return "", err
 	}
 	if st.Uid != 0 || in.Uid != 0 || in.Mode&0o022 != 0 && in.Mode&unix.S_ISVTX == 0 {
-		return "", fault.Permanent("%s: leads over the symbolic link %q, which others than root can have made", name, part)
+		return "", fault.NotRoots.Permanent("%s: leads over the symbolic link %q, which others than root can have made", name, part)
 	}
 	b := make([]byte, unix.PathMax)
 	n, err := unix.Readlinkat(dir, part, b)

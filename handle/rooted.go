@@ -22,7 +22,7 @@ func Rooted(dir string) error {
 			return &os.PathError{Op: "stat", Path: dir, Err: err}
 		}
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR || st.Uid != 0 || st.Mode&0o022 != 0 && st.Mode&unix.S_ISVTX == 0 {
-			return fault.Permanent("%s: others than root can change it, so nothing below it is used (try: chown root %s; chmod go-w %s)", dir, dir, dir)
+			return fault.NotRoots.Permanent("%s: others than root can change it, so nothing below it is used (try: chown root %s; chmod go-w %s)", dir, dir, dir)
 		}
 		if dir == "/" {
 			return nil
@@ -33,7 +33,7 @@ func Rooted(dir string) error {
 // RootsAlone checks that nobody but root can change the file.
 func (f *File) RootsAlone() error {
 	if f.Stat.Uid != 0 || f.Stat.Mode&0o022 != 0 {
-		return fault.Permanent("%s: is not root's alone (try: chown root: %s; chmod 644 %s)", f.Path, f.Path, f.Path)
+		return fault.NotRoots.Permanent("%s: is not root's alone (try: chown root: %s; chmod 644 %s)", f.Path, f.Path, f.Path)
 	}
 	return nil
 }
@@ -42,7 +42,7 @@ func (f *File) RootsAlone() error {
 func (d *Dir) RootsAlone() error {
 	st, err := d.Stat()
 	if err == nil && (st.Uid != 0 || st.Mode&0o022 != 0) {
-		err = fault.Permanent("%s: is not root's alone (try: chown root: %s; chmod 755 %s)", d.Path, d.Path, d.Path)
+		err = fault.NotRoots.Permanent("%s: is not root's alone (try: chown root: %s; chmod 755 %s)", d.Path, d.Path, d.Path)
 	}
 	return err
 }

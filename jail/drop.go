@@ -29,7 +29,7 @@ func (j *Jail) limit() error {
 		r := unix.Rlimit{Cur: uint64(l.max), Max: uint64(l.max)}
 		err := unix.Setrlimit(l.what, &r)
 		if errors.Is(err, unix.EPERM) {
-			return fault.Permanent("%s: %d is over the limit that this process was given (raise it for the supervisor)", l.name, l.max)
+			return fault.HostLimit.Permanent("%s: %d is over the limit that this process was given (raise it for the supervisor)", l.name, l.max)
 		}
 		if err != nil {
 			return fmt.Errorf("limit %s to %d: %w", l.name, l.max, err)

@@ -91,7 +91,7 @@ func (j *Jail) Exec(file string, args []string, last func() error) error {
 	}
 	err := become(file, args, j.Env, j.filter())
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOEXEC) {
-		return fault.Permanent("exec %s in the jail: %w", file, err)
+		return fault.ExecFailed.Permanent("exec %s in the jail: %w", file, err)
 	}
 	if errors.Is(err, unix.EAGAIN) { // not the exec's own: what the new user id was over (execve(2))
 		return fmt.Errorf("exec %s in the jail: %w (%s has more processes than settings/nproc lets it, %d)", file, err, j.Account.Name, j.NProc)
@@ -164,7 +164,7 @@ func removeUmid(umid string) error {
 		return nil
 	}
 	if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.EACCES) {
-		return fault.Permanent("jail%s: is not the user's own directory (remove it): %w", name, err)
+		return fault.JailBad.Permanent("jail%s: is not the user's own directory (remove it): %w", name, err)
 	}
 	if err != nil {
 		return fmt.Errorf("open jail%s: %w", name, err)
@@ -181,7 +181,7 @@ func emptyUmid(dir *os.File) error {
 	}
 	for _, n := range names {
 		if n != "pid" && n != "mconsole" {
-			return fault.Permanent("jail%s/%s: is nothing that a kernel leaves (remove it)", dir.Name(), n)
+			return fault.JailBad.Permanent("jail%s/%s: is nothing that a kernel leaves (remove it)", dir.Name(), n)
 		}
 		if err := unix.Unlinkat(int(dir.Fd()), n, 0); err != nil {
 			return stays(path.Join(dir.Name(), n), err)
@@ -197,7 +197,7 @@ func emptyUmid(dir *os.File) error {
 func stays(name string, err error) error {
 	for _, lasts := range []error{unix.EACCES, unix.EPERM, unix.EISDIR, unix.ENOTEMPTY} {
 		if errors.Is(err, lasts) {
-			return fault.Permanent("remove jail%s: %w", name, err)
+			return fault.JailBad.Permanent("remove jail%s: %w", name, err)
 		}
 	}
 	return fmt.Errorf("remove jail%s: %w", name, err)

@@ -69,7 +69,7 @@ func become(file string, args, env []string, code []unix.SockFilter) error {
 		prog := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
 		_, _, e := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW, uintptr(unsafe.Pointer(&prog)))
 		if e == unix.ENOSYS || e == unix.EINVAL {
-			return fault.Permanent("this host's kernel has no seccomp filters (%w; settings/seccomp: off starts without)", e)
+			return fault.HostNoSeccomp.Permanent("this host's kernel has no seccomp filters (%w; settings/seccomp: off starts without)", e)
 		}
 		if e != 0 {
 			return fmt.Errorf("install the seccomp filter: %w", e)

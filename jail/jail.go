@@ -118,11 +118,11 @@ func (j *Jail) bring(fd int, host, at string, access Access, dir bool) error {
 func (j *Jail) free(host, at string) error {
 	first, _, _ := strings.Cut(at, "/")
 	if at == "" || slices.Contains(taken, first) {
-		return fault.Permanent("%s: /%s is the jail's own", host, at)
+		return fault.SettingBad.Permanent("%s: /%s is the jail's own", host, at)
 	}
 	for _, i := range j.items {
 		if i.at == at || strings.HasPrefix(at, i.at+"/") || strings.HasPrefix(i.at, at+"/") {
-			return fault.Permanent("%s: /%s in the jail is %s already", host, at, i.host)
+			return fault.SettingBad.Permanent("%s: /%s in the jail is %s already", host, at, i.host)
 		}
 	}
 	return nil

@@ -24,7 +24,7 @@ type Image struct {
 	Initrd   bool // takes initrd=
 }
 
-var errOther = fault.Permanent("is a program, but not a user-mode Linux kernel (one is built with ARCH=um)")
+var errOther = fault.KernelBad.Permanent("is a program, but not a user-mode Linux kernel (one is built with ARCH=um)")
 
 // Inspect judges the file r. Every judgement is a permanent fault in words that
 // follow the file's name; a failed read stays what it was.

@@ -15,7 +15,7 @@ func (i *Image) Release() (string, error) {
 		return "", err
 	}
 	if release == "" || strings.ContainsAny(release, "/%") || release[0] == '.' {
-		return "", fault.Permanent("does not say its release")
+		return "", fault.KernelBad.Permanent("does not say its release")
 	}
 	return release, nil
 }

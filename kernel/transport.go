@@ -30,7 +30,7 @@ func (i *Image) Transport(want settings.Transport) (settings.Transport, error) {
 	if want == settings.FD {
 		inherits, err := i.Inherits()
 		if err == nil && !inherits {
-			err = fault.Permanent("has no vector driver that inherits a descriptor (set transport to auto)")
+			err = fault.KernelBad.Permanent("has no vector driver that inherits a descriptor (set transport to auto)")
 		}
 		if err != nil {
 			return 0, err
@@ -41,14 +41,14 @@ func (i *Image) Transport(want settings.Transport) (settings.Transport, error) {
 		return settings.Vector, nil
 	}
 	if want == settings.Vector {
-		return 0, fault.Permanent("has no vector driver (set transport to auto, or build it with CONFIG_UML_NET_VECTOR)")
+		return 0, fault.KernelBad.Permanent("has no vector driver (set transport to auto, or build it with CONFIG_UML_NET_VECTOR)")
 	}
 	tuntap, err := i.Tuntap()
 	if err != nil || tuntap {
 		return settings.Tuntap, err
 	}
 	if want == settings.Tuntap {
-		return 0, fault.Permanent("has no tuntap driver (set transport to auto; from 6.16 on there is only the vector driver)")
+		return 0, fault.KernelBad.Permanent("has no tuntap driver (set transport to auto; from 6.16 on there is only the vector driver)")
 	}
-	return 0, fault.Permanent("has no driver for a TAP (set net to none, or build it with CONFIG_UML_NET_VECTOR)")
+	return 0, fault.KernelBad.Permanent("has no driver for a TAP (set net to none, or build it with CONFIG_UML_NET_VECTOR)")
 }

@@ -34,7 +34,7 @@ func (s *Store) Add(ctx context.Context, from, modules, name string, say func(st
 		return nil, err
 	}
 	if _, err := os.Lstat(filepath.Join(s.Dir, name)); err == nil {
-		return nil, fault.Permanent("%s: is there already (take another name: guests may run it)", filepath.Join(s.Dir, name))
+		return nil, fault.AlreadyThere.Permanent("%s: is there already (take another name: guests may run it)", filepath.Join(s.Dir, name))
 	}
 	if err := os.Mkdir(work, 0o755); err != nil {
 		return nil, err

@@ -98,7 +98,7 @@ const downloader = "_apt"
 func fetch(ctx context.Context, name, work string) (*os.File, error) {
 	u, err := user.Lookup(downloader)
 	if err != nil {
-		return nil, fault.Permanent("%s is no file, nor an installed package, and cannot be fetched: %w", name, err)
+		return nil, fault.SourceBad.Permanent("%s is no file, nor an installed package, and cannot be fetched: %w", name, err)
 	}
 	uid, err1 := strconv.Atoi(u.Uid)
 	gid, err2 := strconv.Atoi(u.Gid)

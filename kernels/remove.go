@@ -37,7 +37,7 @@ func (s *Store) Remove(name, root string) error {
 		for _, u := range users {
 			all = append(all, u.why())
 		}
-		return s.wrap(name, fault.Permanent("is in use: %s (uml-kernel roll moves machines to another)", strings.Join(all, ", ")))
+		return s.wrap(name, fault.InUse.Permanent("is in use: %s (uml-kernel roll moves machines to another)", strings.Join(all, ", ")))
 	}
 	standard, err := s.Default()
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *Store) Remove(name, root string) error {
 	}
 	if name == standard {
 		if len(others) > 1 {
-			return s.wrap(name, fault.Permanent("is the default (make another the default: uml-kernel default NAME)"))
+			return s.wrap(name, fault.InUse.Permanent("is the default (make another the default: uml-kernel default NAME)"))
 		}
 		if err := os.Remove(filepath.Join(s.Dir, defaultName)); err != nil {
 			return err

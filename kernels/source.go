@@ -165,7 +165,7 @@ func pick(programs []string) (image *os.File, err error) {
 		return nil, last
 	}
 	if image == nil {
-		return nil, fault.Permanent("has no user-mode Linux kernel in it")
+		return nil, fault.SourceBad.Permanent("has no user-mode Linux kernel in it")
 	}
 	return image, nil
 }

@@ -64,7 +64,7 @@ func Open(dir string) (*Store, error) {
 // OpenToChange makes the store if it is not there, and locks it until Close.
 func OpenToChange(dir string) (*Store, error) {
 	if os.Geteuid() != 0 {
-		return nil, fault.Permanent("needs root")
+		return nil, fault.NeedRoot.Permanent("needs root")
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fault.Permanent("the store: %w", err)
@@ -81,7 +81,7 @@ func OpenToChange(dir string) (*Store, error) {
 	}
 	err = unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = fault.Temporary("%s: another uml-kernel is changing it", s.Dir)
+		err = fault.Busy.Temporary("%s: another uml-kernel is changing it", s.Dir)
 	}
 	if err != nil {
 		s.Close()
@@ -118,7 +118,7 @@ func (s *Store) Names() (names []string, err error) {
 
 func checkName(name string) error {
 	if name == defaultName || settings.CheckName(name) != nil {
-		return fault.Permanent("%q is no kernel's name (letters, digits, then also . _ -, at most 63; not %s)", name, defaultName)
+		return fault.Usage.Permanent("%q is no kernel's name (letters, digits, then also . _ -, at most 63; not %s)", name, defaultName)
 	}
 	return nil
 }
@@ -156,9 +156,9 @@ func (s *Store) absent(name string) error {
 		return err
 	}
 	if len(names) == 0 {
-		return fault.Permanent("%s: there is no such kernel, nor any (try: uml-kernel add user-mode-linux %s)", filepath.Join(s.Dir, name), name)
+		return fault.KernelMissing.Permanent("%s: there is no such kernel, nor any (try: uml-kernel add user-mode-linux %s)", filepath.Join(s.Dir, name), name)
 	}
-	return fault.Permanent("%s: there is no such kernel (there are %v)", filepath.Join(s.Dir, name), names)
+	return fault.KernelMissing.Permanent("%s: there is no such kernel (there are %v)", filepath.Join(s.Dir, name), names)
 }
 
 // Default is the default's name, "" if there is none.

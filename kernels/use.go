@@ -61,7 +61,7 @@ func (s *Store) machines(root string, named []string) (all []*Use, err error) {
 func (s *Store) machine(at string, accounts *settings.Accounts) (*Use, error) {
 	dir, err := handle.OpenDir(at)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		return nil, fault.Permanent("%s: there is no such machine", at)
+		return nil, fault.MachineMissing.Permanent("%s: there is no such machine", at)
 	}
 	if err != nil {
 		return nil, err

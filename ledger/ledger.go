@@ -169,7 +169,7 @@ func lock(f *os.File) error {
 			return fmt.Errorf("lock: %w", err)
 		}
 		if time.Now().After(until) {
-			return fault.Temporary("another start holds it for more than %v", patience)
+			return fault.Busy.Temporary("another start holds it for more than %v", patience)
 		}
 	}
 }

@@ -81,7 +81,7 @@ func SeeDisc(f *os.File, own []Holder, shared bool, all Census) error {
 	}
 	for _, h := range all.Of(&st) {
 		if !ofMachine(h.PID, own) && !shared {
-			return &Held{Path: f.Name(), PID: h.PID, Why: "the disc is in use"}
+			return &Held{Path: f.Name(), PID: h.PID, Why: "the disc is in use", ID: fault.DiscInUse}
 		}
 	}
 	var held *Held
@@ -101,13 +101,13 @@ func ofMachine(pid int, own []Holder) bool {
 // judgeFile refuses a lock file that is not root's alone.
 func judgeFile(st *unix.Stat_t, name string) error {
 	if st.Mode&unix.S_IFMT == unix.S_IFLNK {
-		return fault.Permanent("%s: is a symbolic link (remove it)", name)
+		return fault.LockForeign.Permanent("%s: is a symbolic link (remove it)", name)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFREG {
-		return fault.Permanent("%s: is not a regular file (remove it)", name)
+		return fault.LockForeign.Permanent("%s: is not a regular file (remove it)", name)
 	}
 	if st.Uid != 0 || st.Nlink > 1 {
-		return fault.Permanent("%s: is not root's alone (owner %d, %d links; remove it)", name, st.Uid, st.Nlink)
+		return fault.LockForeign.Permanent("%s: is not root's alone (owner %d, %d links; remove it)", name, st.Uid, st.Nlink)
 	}
 	return nil
 }

@@ -44,11 +44,11 @@ func TakeDisc(f *os.File, shared bool) error {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	return fault.Temporary("%s: the disc is locked, and no process to be seen that holds it (is it attached to a guest that runs?)", f.Name())
+	return fault.DiscInUse.Temporary("%s: the disc is locked, and no process to be seen that holds it (is it attached to a guest that runs?)", f.Name())
 }
 
 func inUse(f *os.File, h Holder) error {
-	return &Held{Path: f.Name(), PID: h.PID, Why: "the disc is in use"}
+	return &Held{Path: f.Name(), PID: h.PID, Why: "the disc is in use", ID: fault.DiscInUse}
 }
 
 // onlyRootWrites: an access list that lets others write shows in the group's bits
@@ -73,7 +73,7 @@ func Unopened(f *os.File, shared bool) error {
 		return fmt.Errorf("look for a lock on %s: %w", f.Name(), err)
 	}
 	if l.Type != unix.F_UNLCK {
-		return &Held{Path: f.Name(), PID: int(l.Pid), Why: "which has the disc open"}
+		return &Held{Path: f.Name(), PID: int(l.Pid), Why: "which has the disc open", ID: fault.DiscInUse}
 	}
 	return nil
 }

@@ -245,7 +245,7 @@ func await(name string, holders []Holder, fds []unix.PollFd) error {
 				return fmt.Errorf("wait for a stray process: %w", err)
 			}
 			if n == 0 {
-				return fault.Temporary("%s: held by %s of a killed guest kernel, which was killed too and does not end (state D or t in ps?)", name, Describe(holders[i:i+1]))
+				return fault.StraysStay.Temporary("%s: held by %s of a killed guest kernel, which was killed too and does not end (state D or t in ps?)", name, Describe(holders[i:i+1]))
 			}
 			break
 		}

@@ -39,7 +39,7 @@ func EndInside(root *unix.Stat_t, uid int) error {
 			return nil
 		}
 		if time.Now().After(until) {
-			return fault.Temporary("%d processes of user %d in the guest's jail were killed, and do not end", left, uid)
+			return fault.StraysStay.Temporary("%d processes of user %d in the guest's jail were killed, and do not end", left, uid)
 		}
 	}
 }

@@ -32,6 +32,7 @@ type Held struct {
 	PID  int
 	Why  string
 	Runs bool // the very process that took a machine's lock: its kernel, or a start
+	ID   fault.ID
 }
 
 func (h *Held) Error() string {
@@ -43,6 +44,8 @@ func (h *Held) Error() string {
 
 // Temporary is true: the guest that runs now may end.
 func (h *Held) Temporary() bool { return true }
+
+func (h *Held) FaultID() fault.ID { return h.ID }
 
 // Open opens the machine's lock file, and makes it if it is not there. Only root
 // can open it, so a guest's user can neither take the lock nor release it. What
@@ -63,7 +66,7 @@ func Open(dir *handle.Dir) (*os.File, error) {
 		at.Close()
 		return f, err
 	}
-	return nil, fault.Temporary("%s: removed again and again", dir.Join(Name))
+	return nil, fault.LockLost.Temporary("%s: removed again and again", dir.Join(Name))
 }
 
 func create(dir *handle.Dir) error {
@@ -114,11 +117,11 @@ func Still(dir *handle.Dir, f *os.File) error {
 	}
 	now, err := dir.Open(Name)
 	if err != nil {
-		return fault.Temporary("%s: gone while it was locked: %w", f.Name(), err)
+		return fault.LockLost.Temporary("%s: gone while it was locked: %w", f.Name(), err)
 	}
 	defer now.Close()
 	if !now.Same(&st) {
-		return fault.Temporary("%s: replaced while it was locked", f.Name())
+		return fault.LockLost.Temporary("%s: replaced while it was locked", f.Name())
 	}
 	return nil
 }
@@ -131,7 +134,7 @@ func Named(f *os.File) error {
 		return fmt.Errorf("stat %s: %w", f.Name(), err)
 	}
 	if st.Nlink == 0 {
-		return fault.Temporary("%s: deleted or replaced during the start", f.Name())
+		return fault.LockLost.Temporary("%s: deleted or replaced during the start", f.Name())
 	}
 	return nil
 }
@@ -166,7 +169,7 @@ func Take(f *os.File, uid int, say func(string)) error {
 		ended++
 		until = time.Now().Add(patience)
 	}
-	return fault.Temporary("%s: locked, and no process to be seen that holds it (another host, or a container?)", f.Name())
+	return fault.LockForeign.Temporary("%s: locked, and no process to be seen that holds it (another host, or a container?)", f.Name())
 }
 
 func try(f *os.File, how int) (done bool, err error) {
@@ -189,16 +192,16 @@ func judge(name string, holders []Holder, uid int) error {
 	for _, h := range holders {
 		for _, o := range holders {
 			if h.Taker == o.PID {
-				return &Held{name, o.PID, "the guest runs or is being started", true}
+				return &Held{name, o.PID, "the guest runs or is being started", true, fault.LockHeld}
 			}
 		}
 		if h.Taker < nobody {
-			return &Held{Path: name, PID: h.PID, Why: "whose lock names no process (another host's?)"}
+			return &Held{Path: name, PID: h.PID, Why: "whose lock names no process (another host's?)", ID: fault.LockForeign}
 		}
 	}
 	for _, h := range holders {
 		if !h.runsAs(uid) {
-			return &Held{Path: name, PID: h.PID, Why: "which is no stray of this machine's user"}
+			return &Held{Path: name, PID: h.PID, Why: "which is no stray of this machine's user", ID: fault.LockForeign}
 		}
 	}
 	return nil

@@ -19,6 +19,7 @@ type Note struct {
 	PID     int       // as which, if that is known
 	Since   time.Time // then, or since when all starts have failed
 	Message string    // of the last that failed
+	ID      fault.ID  // of that message, "" in a note of before there were any
 }
 
 const (
@@ -48,6 +49,9 @@ func Leave(dir *handle.Dir, n Note) error {
 	}
 	defer f.Close()
 	text := fmt.Sprintf("%s %d %s\n", what, n.Since.Unix(), more)
+	if n.ID != "" {
+		text += string(n.ID) + "\n" // a line of its own, which who knows none leaves unread
+	}
 	if _, err := f.WriteAt([]byte(text), 0); err != nil {
 		return err
 	}
@@ -65,7 +69,7 @@ func Read(dir *handle.Dir) (n Note) {
 	if err != nil || len(text) == 2*maxNote {
 		return n
 	}
-	line, _, _ := strings.Cut(string(text), "\n")
+	line, second, _ := strings.Cut(string(text), "\n")
 	what, rest, _ := strings.Cut(line, " ")
 	since, message, _ := strings.Cut(rest, " ")
 	s, err := strconv.ParseInt(since, 10, 64)
@@ -79,7 +83,8 @@ func Read(dir *handle.Dir) (n Note) {
 		}
 		return Note{Up: true, PID: int(pid), Since: time.Unix(s, 0)}
 	}
-	return Note{Since: time.Unix(s, 0), Message: fault.Line(message)}
+	id, _, _ := strings.Cut(second, "\n")
+	return Note{Since: time.Unix(s, 0), Message: fault.Line(message), ID: fault.ID(fault.Line(id))}
 }
 
 // judged is the lock file, if it is root's alone.

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"uml/fault"
 )
 
 // Of starts that fail one after another the time of the first is left, and the
@@ -19,7 +21,8 @@ func TestNote(t *testing.T) {
 		{Note{Since: at(100), Message: strings.Repeat("long ", 500)}, Note{Since: at(100), Message: strings.Repeat("long ", 200)}},
 		{Note{Since: at(200), Message: "jail/ubd0: gone"}, Note{Since: at(100), Message: "jail/ubd0: gone"}},
 		{Note{Up: true, PID: 1<<31 - 1, Since: at(300)}, Note{Up: true, PID: 1<<31 - 1, Since: at(300)}},
-		{Note{Since: at(400), Message: "again"}, Note{Since: at(400), Message: "again"}},
+		{Note{Since: at(400), Message: "again", ID: fault.DiscBad}, Note{Since: at(400), Message: "again", ID: fault.DiscBad}},
+		{Note{Since: at(500), Message: "and again"}, Note{Since: at(400), Message: "and again"}},
 	} {
 		if err := Leave(dir, c.leave); err != nil {
 			t.Fatal(err)
@@ -36,10 +39,10 @@ func TestNote(t *testing.T) {
 			t.Errorf("%.10q: got %+v", text, n)
 		}
 	}
-	if err := os.WriteFile(f.Name(), []byte("failed 7 \x1b[2J\n"), 0o600); err != nil {
+	if err := os.WriteFile(f.Name(), []byte("failed 7 \x1b[2J\n\x1b[2J\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if n := Read(dir); n.Message != `\x1b[2J` {
+	if n := Read(dir); n.Message != `\x1b[2J` || n.ID != `\x1b[2J` {
 		t.Errorf("got %q", n.Message)
 	}
 }

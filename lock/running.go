@@ -36,9 +36,9 @@ func Alone(name string, uid int) error {
 			continue
 		}
 		if pid == 0 {
-			return fault.Temporary("%s: is free, but what runs as user %d comes and goes, and cannot be looked at (end it)", name, uid)
+			return fault.RunsUnlocked.Temporary("%s: is free, but what runs as user %d comes and goes, and cannot be looked at (end it)", name, uid)
 		}
-		return fault.Temporary("%s: is free, but process %d runs in a jail as this machine's user: a guest that let its lock go or whose lock file was deleted, or another machine's (end it)", name, pid)
+		return fault.RunsUnlocked.Temporary("%s: is free, but process %d runs in a jail as this machine's user: a guest that let its lock go or whose lock file was deleted, or another machine's (end it)", name, pid)
 	}
 }
 

@@ -57,7 +57,7 @@ func (c *Client) Config(ctx context.Context, device string) (string, error) {
 // changed under who looks at it, and memory has Unplug and Plug.
 func (c *Client) Configure(ctx context.Context, argument string) error {
 	if !isAdded(argument) {
-		return fault.Permanent("%q is no device that can be added (ubdN=FILE, vecN:..., ethN=...)", argument)
+		return fault.Usage.Permanent("%q is no device that can be added (ubdN=FILE, vecN:..., ethN=...)", argument)
 	}
 	_, err := c.Ask(ctx, "config "+argument)
 	return err
@@ -66,7 +66,7 @@ func (c *Client) Configure(ctx context.Context, argument string) error {
 // Remove takes a device away: "ubd3", "vec0". One that the guest uses is a *Refusal.
 func (c *Client) Remove(ctx context.Context, device string) error {
 	if !isRemoved(device) {
-		return fault.Permanent("%q is no device that can be taken away (ubdN, vecN, ethN)", device)
+		return fault.Usage.Permanent("%q is no device that can be taken away (ubdN, vecN, ethN)", device)
 	}
 	_, err := c.Ask(ctx, "remove "+device)
 	return err

@@ -44,7 +44,7 @@ type Client struct {
 func Dial(pid, uid int, name string) (*Client, error) {
 	process, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {
-		return nil, fault.Temporary("%s: the guest has just ended", name)
+		return nil, fault.GuestDown.Temporary("%s: the guest has just ended", name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("hold process %d: %w", pid, err)
@@ -72,7 +72,7 @@ func (c *Client) find() (err error) {
 	}
 	c.gid = int(st.Gid)
 	if c.socket, err = uml.Open(c.name + "/mconsole"); errors.Is(err, unix.ENOENT) {
-		return fault.Temporary("%w (is the guest just starting, or was it removed?)", err)
+		return fault.GuestSilent.Temporary("%w (is the guest just starting, or was it removed?)", err)
 	}
 	if err != nil {
 		return err
@@ -125,7 +125,7 @@ func (c *Client) Ask(ctx context.Context, command string) (string, error) {
 	}
 	defer c.asUser(func() error { return unix.Unlinkat(c.root.Fd(), name, 0) })
 	if c.ended() {
-		return "", fault.Temporary("%s: the guest has just ended", c.name)
+		return "", fault.GuestDown.Temporary("%s: the guest has just ended", c.name)
 	}
 	if err := c.send(sock, datagram); err != nil {
 		return "", err
@@ -181,9 +181,9 @@ func (c *Client) send(sock int, datagram []byte) error {
 	}
 	switch {
 	case errors.Is(err, unix.EAGAIN):
-		return fault.Temporary("%s: the guest's kernel reads no commands, and ten wait already", c.name)
+		return fault.GuestSilent.Temporary("%s: the guest's kernel reads no commands, and ten wait already", c.name)
 	case errors.Is(err, unix.ECONNREFUSED):
-		return fault.Temporary("%s: nobody listens there", c.socket.Path)
+		return fault.GuestSilent.Temporary("%s: nobody listens there", c.socket.Path)
 	case err != nil:
 		return fmt.Errorf("send to %s: %w", c.socket.Path, err)
 	}

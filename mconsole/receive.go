@@ -57,7 +57,7 @@ func (c *Client) receive(ctx context.Context, sock int, command string) (string,
 		case err != nil:
 			return string(a.text), c.silent(ctx, command, &a, err)
 		case last && a.failed:
-			return "", fault.Permanent("%s: %w", c.name, &Refusal{command, string(a.text)})
+			return "", fault.GuestRefuses.Permanent("%s: %w", c.name, &Refusal{command, string(a.text)})
 		case last:
 			return string(a.text), nil
 		}
@@ -127,9 +127,9 @@ func (c *Client) silent(ctx context.Context, command string, a *answer, why erro
 		why = errors.New("told to stop")
 	}
 	if a.parts > 0 {
-		return fault.Temporary("%s: the answer to %q is cut after %d bytes: %w", c.name, command, len(a.text), why)
+		return fault.GuestSilent.Temporary("%s: the answer to %q is cut after %d bytes: %w", c.name, command, len(a.text), why)
 	}
-	return fault.Temporary("%s: no answer to %q, which may have been done all the same: %w", c.name, command, why)
+	return fault.GuestSilent.Temporary("%s: no answer to %q, which may have been done all the same: %w", c.name, command, why)
 }
 
 // ended asks whether the process is gone; until then its number was nobody else's.

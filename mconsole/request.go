@@ -19,7 +19,7 @@ const (
 // missing would be that of the one before it: the command ends with a NUL.
 func request(command string) ([]byte, error) {
 	if len(command) > maxRequest-1 {
-		return nil, fault.Permanent("a command of %d bytes: the kernel takes %d", len(command), maxRequest-1)
+		return nil, fault.Usage.Permanent("a command of %d bytes: the kernel takes %d", len(command), maxRequest-1)
 	}
 	b := binary.NativeEndian.AppendUint32(nil, magic)
 	b = binary.NativeEndian.AppendUint32(b, version)
@@ -113,20 +113,20 @@ func isLine(s string) bool {
 func Command(word string, args []string) (string, error) {
 	i := slices.IndexFunc(Words, func(w Word) bool { return w.Name == word })
 	if i < 0 {
-		return "", fault.Permanent("%q is no command", word)
+		return "", fault.Usage.Permanent("%q is no command", word)
 	}
 	w, arg := Words[i], strings.Join(args, " ")
 	if w.may == nil {
 		if len(args) > 0 {
-			return "", fault.Permanent("%s: takes nothing, not %q", word, arg)
+			return "", fault.Usage.Permanent("%s: takes nothing, not %q", word, arg)
 		}
 		return w.kernel, nil
 	}
 	if len(args) == 0 {
-		return "", fault.Permanent("%s: needs a %s", word, w.Arg)
+		return "", fault.Usage.Permanent("%s: needs a %s", word, w.Arg)
 	}
 	if !w.may(arg) {
-		return "", fault.Permanent("%s: %q %s", word, arg, w.wrong)
+		return "", fault.Usage.Permanent("%s: %q %s", word, arg, w.wrong)
 	}
 	command := fmt.Sprintf("%s %s", w.kernel, arg)
 	_, err := request(command)

@@ -67,7 +67,7 @@ func (i Info) Step(wanted, low settings.Size) settings.Size {
 // Enough is an error if the guest cannot give wanted.
 func (i Info) Enough(name string, now, wanted settings.Size) error {
 	if spare := i.Spare(); wanted > spare {
-		return fault.Temporary("%s: needs what it has: it can be taken %v at present, to %v (a guest that gives all ends its processes)", name, spare, now-spare)
+		return fault.GuestRefuses.Temporary("%s: needs what it has: it can be taken %v at present, to %v (a guest that gives all ends its processes)", name, spare, now-spare)
 	}
 	return nil
 }

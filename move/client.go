@@ -54,9 +54,9 @@ func (o Options) dial(ctx context.Context, host string) (*client, error) {
 	switch {
 	case err != nil:
 	case theirs.Protocol != Protocol:
-		err = fault.Permanent("%s speaks protocol %d (uml-machine %s), and this is %d (%s): the same version must be on both", host, theirs.Protocol, theirs.Version, Protocol, version.This())
+		err = fault.PeerRefuses.Permanent("%s speaks protocol %d (uml-machine %s), and this is %d (%s): the same version must be on both", host, theirs.Protocol, theirs.Version, Protocol, version.This())
 	case theirs.Self == ours:
-		err = fault.Permanent("%s is this host", host)
+		err = fault.Usage.Permanent("%s is this host", host)
 	}
 	if err != nil {
 		c.close()
@@ -71,12 +71,12 @@ func (c *client) failed(err error) error {
 	c.c.Close()
 	said := c.line.hangUp()
 	if fault.Code(err) == fault.MustMend {
-		return fault.Permanent("%s: %w", c.host, err)
+		return fault.PeerRefuses.Permanent("%s: %w", c.host, err)
 	}
 	if said != nil {
 		return said
 	}
-	return fault.Temporary("%s: %w", c.host, err)
+	return fault.PeerRefuses.Temporary("%s: %w", c.host, err)
 }
 
 func (c *client) close() {

@@ -16,7 +16,7 @@ import (
 // others. A plan only says what would fit there, beside one another.
 func Evacuate(ctx context.Context, o Options, host string, jobs int, plan bool) error {
 	if jobs < 1 {
-		return fault.Permanent("--jobs %d: at least one at a time", jobs)
+		return fault.Usage.Permanent("--jobs %d: at least one at a time", jobs)
 	}
 	names, err := settings.Machines(o.Machines)
 	if err != nil {

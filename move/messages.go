@@ -97,9 +97,9 @@ func (r *refusal) told(host string) error {
 	all := lines(r.Text)
 	for _, line := range all[:min(len(all), mostLines)] {
 		if r.Code == fault.MustMend {
-			errs = append(errs, fault.Permanent("%s: %s", host, line))
+			errs = append(errs, fault.PeerRefuses.Permanent("%s: %s", host, line))
 		} else {
-			errs = append(errs, fault.Temporary("%s: %s", host, line))
+			errs = append(errs, fault.PeerRefuses.Temporary("%s: %s", host, line))
 		}
 	}
 	if r.Taken {

@@ -46,7 +46,7 @@ func Move(ctx context.Context, o Options, name, host string) error {
 	m.offered = m.l.Begun()
 	if err := m.copies(ctx); err != nil {
 		if ctx.Err() != nil {
-			err = fault.Temporary("ended by a signal")
+			err = fault.Stopped.Temporary("ended by a signal")
 		}
 		return m.here(err)
 	}
@@ -57,7 +57,7 @@ func (o Options) begin(name, host string) (*moving, error) {
 	l, err := o.Leave(name, host)
 	if err != nil {
 		if to := o.Away(name); to != "" && l == nil {
-			return nil, errors.Join(err, fault.Permanent("%s was moved to %s", name, to))
+			return nil, errors.Join(err, fault.MachineMoved.Permanent("%s was moved to %s", name, to))
 		}
 		return nil, err
 	}

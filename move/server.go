@@ -47,7 +47,7 @@ func Serve(ctx context.Context, o estate.Options, r io.Reader, w io.Writer) erro
 		return err
 	}
 	if theirs.Protocol != Protocol {
-		return fault.Permanent("%s speaks protocol %d (uml-machine %s), and this is %d (%s)", theirs.Host, theirs.Protocol, theirs.Version, Protocol, version.This())
+		return fault.PeerRefuses.Permanent("%s speaks protocol %d (uml-machine %s), and this is %d (%s)", theirs.Host, theirs.Protocol, theirs.Version, Protocol, version.This())
 	}
 	for {
 		kind, payload, err := s.c.Read()

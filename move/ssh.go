@@ -29,11 +29,11 @@ type line struct {
 func call(ctx context.Context, ssh, host, remote string) (*line, error) {
 	words := strings.Fields(ssh)
 	if len(words) == 0 || remote == "" {
-		return nil, fault.Permanent("--ssh and --remote must name a command")
+		return nil, fault.Usage.Permanent("--ssh and --remote must name a command")
 	}
 	file, err := exec.LookPath(words[0])
 	if err != nil {
-		return nil, fault.Permanent("%s: there is no such program (Debian: openssh-client)", words[0])
+		return nil, fault.ProgramMissing.Permanent("%s: there is no such program (Debian: openssh-client)", words[0])
 	}
 	args := append(words[1:], "-T", "-e", "none", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "--", host, remote)
 	l := &line{host: host}
@@ -74,9 +74,9 @@ func (l *line) why(err error) error {
 	}
 	exit := (*exec.ExitError)(nil)
 	if errors.As(err, &exit) && (exit.ExitCode() == 127 || strings.Contains(last, "verification failed") || strings.Contains(last, "Permission denied") || strings.Contains(last, "not resolve")) {
-		return fault.Permanent("ssh %s: %s", l.host, last)
+		return fault.PeerSilent.Permanent("ssh %s: %s", l.host, last)
 	}
-	return fault.Temporary("ssh %s: %s", l.host, last)
+	return fault.PeerSilent.Temporary("ssh %s: %s", l.host, last)
 }
 
 // A tail keeps the end of what is written to it.

@@ -78,7 +78,7 @@ func Hold(m *settings.Machine, h *settings.Host) (*os.File, News, error) {
 func (b *beacon) light(fd int, h *settings.Host) (n News, err error) {
 	err = setIFF(fd, b.name, unix.IFF_TUN|unix.IFF_TUN_EXCL)
 	if errors.Is(err, unix.EBUSY) {
-		return n, fault.Temporary("%s: is there already, by a process that has it open (end it: the guest is down)", b.name)
+		return n, fault.TAPBusy.Temporary("%s: is there already, by a process that has it open (end it: the guest is down)", b.name)
 	}
 	if err != nil {
 		return n, fmt.Errorf("make %s: %w", b.name, err)
@@ -97,7 +97,7 @@ func (b *beacon) light(fd int, h *settings.Host) (n News, err error) {
 		return n, err
 	}
 	if l == nil {
-		return n, fault.Temporary("%s: gone as soon as it was made (somebody else changes it)", b.name)
+		return n, fault.TAPForeign.Temporary("%s: gone as soon as it was made (somebody else changes it)", b.name)
 	}
 	b.dev = l.attrs()
 	steps, err := b.claim(ext)

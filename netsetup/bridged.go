@@ -26,9 +26,9 @@ func (l *look) bridge() (*link, error) {
 	case err != nil:
 		return nil, err
 	case b == nil:
-		return nil, fault.Temporary("bridge %s: there is no such interface (try: ip link add %s type bridge; or mend settings/net)", name, name)
+		return nil, fault.BridgeBad.Temporary("bridge %s: there is no such interface (try: ip link add %s type bridge; or mend settings/net)", name, name)
 	case b.Kind != "bridge":
-		return nil, fault.Permanent("%s is %s, no bridge (mend settings/net)", name, b.kind())
+		return nil, fault.BridgeBad.Permanent("%s is %s, no bridge (mend settings/net)", name, b.kind())
 	}
 	return b, nil
 }
@@ -75,7 +75,7 @@ func (l *look) upBridged() ([]Step, error) {
 func (l *look) refusedBridged(bridge *link) error {
 	err := l.refusedTAP()
 	if slices.Equal(bridge.MAC, l.m.MAC) {
-		err = errors.Join(err, fault.Permanent("%v is the host's own hardware address, of %s (choose another in settings/mac)", l.m.MAC, bridge.Name))
+		err = errors.Join(err, fault.MACTaken.Permanent("%v is the host's own hardware address, of %s (choose another in settings/mac)", l.m.MAC, bridge.Name))
 	}
 	at, lookErr := l.forwarded(bridge)
 	if at == nil || !at.static || l.isPort(at.port) {
@@ -83,7 +83,7 @@ func (l *look) refusedBridged(bridge *link) error {
 	}
 	other, lookErr := l.linkAt(at.port)
 	if other != nil {
-		lookErr = fault.Permanent("%v is the hardware address of %v (choose another in settings/mac)", l.m.MAC, other)
+		lookErr = fault.MACTaken.Permanent("%v is the hardware address of %v (choose another in settings/mac)", l.m.MAC, other)
 	}
 	return errors.Join(err, lookErr)
 }

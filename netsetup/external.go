@@ -45,9 +45,9 @@ func (c *conn) external(h *settings.Host) (*link, error) {
 	}
 	master, err := c.linkAt(l.Master)
 	if err != nil || master == nil {
-		return nil, errors.Join(err, fault.Permanent("external interface %s is a port of another", l.Name))
+		return nil, errors.Join(err, fault.NetworkDown.Permanent("external interface %s is a port of another", l.Name))
 	}
-	return nil, fault.Permanent("external interface %s is a port of %s: the addresses belong there (set %s to %s)",
+	return nil, fault.NetworkDown.Permanent("external interface %s is a port of %s: the addresses belong there (set %s to %s)",
 		l.Name, master.Name, h.File("external"), master.Name)
 }
 
@@ -57,7 +57,7 @@ func (c *conn) findExternal(h *settings.Host) (*link, error) {
 	if h.External != "" {
 		l, err := c.link(h.External)
 		if err == nil && l == nil {
-			err = fault.Temporary("external interface %s: there is no such interface (mend %s)", h.External, h.File("external"))
+			err = fault.NetworkDown.Temporary("external interface %s: there is no such interface (mend %s)", h.External, h.File("external"))
 		}
 		return l, err
 	}
@@ -72,7 +72,7 @@ func (c *conn) findExternal(h *settings.Host) (*link, error) {
 			}
 		}
 	}
-	return nil, fault.Temporary("no default route, so no external interface (set %s)", h.File("external"))
+	return nil, fault.NetworkDown.Temporary("no default route, so no external interface (set %s)", h.File("external"))
 }
 
 // outsides are addresses that nothing but a default route leads to: of the
@@ -117,11 +117,11 @@ const (
 // nothing.
 func (c *conn) sees(what string, l *link) error {
 	silence := func(why string) error {
-		return fault.Temporary("%s %s: its silence proves nothing", what, l.Name+why)
+		return fault.NetworkDown.Temporary("%s %s: its silence proves nothing", what, l.Name+why)
 	}
 	switch {
 	case !l.up():
-		return fault.Temporary("%s %s is down: its silence proves nothing (ip link set dev %s up)", what, l.Name, l.Name)
+		return fault.NetworkDown.Temporary("%s %s is down: its silence proves nothing (ip link set dev %s up)", what, l.Name, l.Name)
 	case l.Flags&unix.IFF_LOWER_UP == 0:
 		return silence(" has no carrier")
 	case l.Flags&running == 0:

@@ -55,9 +55,9 @@ func routed(a netip.Addr, p netip.Prefix, routers []netip.Addr) error {
 	for _, r := range routers {
 		switch {
 		case r == a:
-			return fault.Permanent("%v is the router of this host's default route (a guest needs one of its own)", a)
+			return fault.AddressForeign.Permanent("%v is the router of this host's default route (a guest needs one of its own)", a)
 		case p.Contains(r):
-			return fault.Permanent("%v holds %v, the router of this host's default route (a guest's prefix is routed to the host, not on its link)", p, r)
+			return fault.AddressForeign.Permanent("%v holds %v, the router of this host's default route (a guest's prefix is routed to the host, not on its link)", p, r)
 		}
 	}
 	return nil
@@ -67,7 +67,7 @@ func (l *look) foreignMAC() error {
 	if l.ext == nil || !bytes.Equal(l.ext.MAC, l.m.MAC) {
 		return nil
 	}
-	return fault.Permanent("%v is the host's own hardware address, of %s (choose another in settings/mac)", l.m.MAC, l.ext.Name)
+	return fault.MACTaken.Permanent("%v is the host's own hardware address, of %s (choose another in settings/mac)", l.m.MAC, l.ext.Name)
 }
 
 // hostHas refuses an address of the guest's link that the host has elsewhere.
@@ -80,7 +80,7 @@ func (l *look) hostHas(a netip.Addr) error {
 }
 
 func hostsOwn(a netip.Addr, dev *link) error {
-	return fault.Permanent("%v is the host's own address on %s (a guest needs one of its own)", a, dev.Name)
+	return fault.AddressForeign.Permanent("%v is the host's own address on %s (a guest needs one of its own)", a, dev.Name)
 }
 
 // foreign says why a guest cannot have what p names, by where the host would send
@@ -94,14 +94,14 @@ func (l *look) foreign(a netip.Addr, p netip.Prefix) error {
 	case r.kind == unix.RTN_LOCAL:
 		return hostsOwn(a, dev)
 	case r.kind == unix.RTN_BROADCAST || r.kind == unix.RTN_MULTICAST || r.kind == unix.RTN_ANYCAST:
-		return fault.Permanent("%v is the network's own on %s, not an address of one machine", a, dev.Name)
+		return fault.AddressForeign.Permanent("%v is the network's own on %s, not an address of one machine", a, dev.Name)
 	case l.mine(dev):
 		return nil
 	case dev.Kind == "tun":
-		return fault.Permanent("%v is routed to %v (take it out of one of the two)", a, dev)
+		return fault.AddressForeign.Permanent("%v is routed to %v (take it out of one of the two)", a, dev)
 	}
 	if a.Is6() && r.to == p && r.protocol == unix.RTPROT_KERNEL {
-		return fault.Permanent("%v is the host's own network on %s (a guest's prefix is routed to the host, not on its link)", p, dev.Name)
+		return fault.AddressForeign.Permanent("%v is the host's own network on %s (a guest's prefix is routed to the host, not on its link)", p, dev.Name)
 	}
 	return nil
 }

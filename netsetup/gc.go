@@ -217,7 +217,7 @@ func (s *Survey) Texts() []string {
 // announced, though some of it has failed.
 func (s *Survey) Collect(ctx context.Context) (did []string, news News, err error) {
 	if os.Geteuid() != 0 {
-		return nil, News{}, fault.Permanent("only root can change the host's network")
+		return nil, News{}, fault.NeedRoot.Permanent("only root can change the host's network")
 	}
 	for _, p := range s.steps {
 		e := s.run(ctx, []Step{p})

@@ -38,7 +38,7 @@ func Attach(tun *os.File, m *settings.Machine) error {
 	fd := int(tun.Fd())
 	err := setIFF(fd, m.TAP, unix.IFF_TAP)
 	if errors.Is(err, unix.EBUSY) {
-		return fault.Temporary("%s: a process has it open (end it: the guest is down)", m.TAP)
+		return fault.TAPBusy.Temporary("%s: a process has it open (end it: the guest is down)", m.TAP)
 	}
 	if err != nil {
 		return fmt.Errorf("open TAP %s: %w", m.TAP, err)
@@ -64,7 +64,7 @@ func attached(m *settings.Machine) error {
 		return err
 	}
 	if l == nil || judge(l, m) != keep || !l.opened() {
-		return fault.Temporary("%s: is not as it was made a moment ago (somebody else changes it)", m.TAP)
+		return fault.TAPForeign.Temporary("%s: is not as it was made a moment ago (somebody else changes it)", m.TAP)
 	}
 	return nil
 }

@@ -149,7 +149,7 @@ func plan(m *settings.Machine, h *settings.Host, decide func(*look) ([]Step, err
 
 func change(ctx context.Context, m *settings.Machine, h *settings.Host, decide func(*look) ([]Step, error)) error {
 	if os.Geteuid() != 0 {
-		return fault.Permanent("only root can change the host's network")
+		return fault.NeedRoot.Permanent("only root can change the host's network")
 	}
 	l, err := lookAt(m, h)
 	if err != nil {

@@ -110,7 +110,7 @@ func (l *look) refused() error {
 
 func (l *look) withoutIPv6() error {
 	if len(l.m.IP6) > 0 && !ipv6() {
-		return fault.Permanent("settings/ip6: this host's kernel has no IPv6 (modprobe ipv6)")
+		return fault.HostNoIPv6.Permanent("settings/ip6: this host's kernel has no IPv6 (modprobe ipv6)")
 	}
 	return nil
 }
@@ -120,11 +120,11 @@ func (l *look) refusedTAP() error {
 		return refuse(l.tap.link)
 	}
 	if u := l.user; u != nil && u.Alias != Alias(l.m) && u.Name != l.m.TAP {
-		return fault.Permanent("user %s (id %d) is served by %v already: two machines never share an account (choose another in settings/user)", l.m.User.Name, l.m.User.UID, u)
+		return fault.AccountShared.Permanent("user %s (id %d) is served by %v already: two machines never share an account (choose another in settings/user)", l.m.User.Name, l.m.User.UID, u)
 	}
 	for _, t := range l.unfit() {
 		if t.opened() {
-			return fault.Temporary("%s must be made anew for the settings as they are, but a process has it open (end the guest first)", t.Name)
+			return fault.TAPBusy.Temporary("%s must be made anew for the settings as they are, but a process has it open (end the guest first)", t.Name)
 		}
 	}
 	return nil

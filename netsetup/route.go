@@ -155,7 +155,7 @@ func (c *conn) taken(p netip.Prefix, exists error) error {
 	if err != nil || l == nil {
 		return errors.Join(exists, err)
 	}
-	return fault.Permanent("it is routed to %v (take it out of one of the two)", l)
+	return fault.AddressForeign.Permanent("it is routed to %v (take it out of one of the two)", l)
 }
 
 // holder is the interface of the first fitting route in the list of all: one to a

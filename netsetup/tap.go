@@ -74,7 +74,7 @@ func makeTAP(name string, uid int) error {
 func openTUN(access int) (int, error) {
 	fd, err := unix.Open("/dev/net/tun", access|unix.O_CLOEXEC, 0)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENXIO) {
-		return -1, fault.Permanent("%w (modprobe tun)", &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err})
+		return -1, fault.HostNoTun.Permanent("%w (modprobe tun)", &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err})
 	}
 	if err != nil {
 		return -1, &os.PathError{Op: "open", Path: "/dev/net/tun", Err: err}
@@ -120,10 +120,10 @@ func judge(l *link, m *settings.Machine) verdict {
 // name.
 func refuse(l *link) error {
 	if marked(l) {
-		return fault.Permanent("%v: not this machine's (uml-net down it there, or choose another name in settings/tap)", l)
+		return fault.TAPForeign.Permanent("%v: not this machine's (uml-net down it there, or choose another name in settings/tap)", l)
 	}
 	if l.TAP && l.Alias != "" {
-		return fault.Permanent("%s is %s with the alias %q, not this machine's (choose another name in settings/tap)", l.Name, l.kind(), l.Alias)
+		return fault.TAPForeign.Permanent("%s is %s with the alias %q, not this machine's (choose another name in settings/tap)", l.Name, l.kind(), l.Alias)
 	}
-	return fault.Permanent("%s is %s, not this machine's TAP (choose another name in settings/tap, or: ip link del dev %s)", l.Name, l.kind(), l.Name)
+	return fault.TAPForeign.Permanent("%s is %s, not this machine's TAP (choose another name in settings/tap, or: ip link del dev %s)", l.Name, l.kind(), l.Name)
 }

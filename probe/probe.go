@@ -85,7 +85,7 @@ func open(external string, addrs []netip.Addr) (*inquiry, error) {
 	q := &inquiry{}
 	// The kernel takes an empty name for "no interface" and cuts a long one.
 	if external == "" || len(external) >= unix.IFNAMSIZ {
-		return q, fault.Permanent("%q is not the name of an interface", external)
+		return q, fault.NetworkDown.Permanent("%q is not the name of an interface", external)
 	}
 	if len(addrs) > 1<<16 {
 		return q, fault.Permanent("%d addresses to ask, there are sequence numbers for 65536", len(addrs))

@@ -25,7 +25,7 @@ const (
 func openEcho(k kind, external string, id uint16, addresses int) (int, error) {
 	fd, err := unix.Socket(k.family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, k.protocol)
 	if errors.Is(err, unix.EPERM) {
-		return -1, fault.Permanent("open a raw socket: needs root (CAP_NET_RAW): %w", err)
+		return -1, fault.NeedRoot.Permanent("open a raw socket: needs root (CAP_NET_RAW): %w", err)
 	}
 	if err != nil {
 		return -1, fault.Temporary("open a raw socket: %w", err)

@@ -81,9 +81,9 @@ func (w *wire) sendAll() error {
 		case err == nil:
 			a.sent, a.asked = true, true
 		case errors.Is(err, unix.EPERM):
-			return fault.Temporary("%s to %s: the host's own firewall refuses to send it on %s (let it out)", w.how, a.address, w.external)
+			return fault.AddressUnasked.Temporary("%s to %s: the host's own firewall refuses to send it on %s (let it out)", w.how, a.address, w.external)
 		case errors.Is(err, unix.ENODEV):
-			return fault.Temporary("%s to %s: interface %s is gone", w.how, a.address, w.external)
+			return fault.NetworkDown.Temporary("%s to %s: interface %s is gone", w.how, a.address, w.external)
 		default:
 			// No route, a full queue: the next try may have better luck.
 			a.why = err

@@ -72,7 +72,7 @@ func open(name string) (real string, p *Program, err error) {
 		return "", nil, err
 	}
 	if f.Stat.Uid != 0 || f.Stat.Mode&0o022 != 0 {
-		return "", nil, fault.Permanent("%s: others than root can write it (chown root, chmod go-w)", real)
+		return "", nil, fault.NotRoots.Permanent("%s: others than root can write it (chown root, chmod go-w)", real)
 	}
 	p, err = inspect(f)
 	return real, p, err

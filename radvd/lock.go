@@ -42,7 +42,7 @@ func (f *file) lock(ctx context.Context) (*lock, error) {
 		case err != unix.EWOULDBLOCK && err != unix.EINTR:
 			err = &os.PathError{Op: "flock", Path: name, Err: err}
 		case time.Now().After(end):
-			err = fault.Temporary("%s: another uml-net radvd has held it for %v (try: fuser -v %s)", name, patience, name)
+			err = fault.Busy.Temporary("%s: another uml-net radvd has held it for %v (try: fuser -v %s)", name, patience, name)
 		case ctx.Err() != nil:
 			err = ctx.Err()
 		default:

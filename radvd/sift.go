@@ -37,7 +37,7 @@ func (c *comparison) sift(ctx context.Context) error {
 			return err
 		}
 		for _, l := range some {
-			refused[l.machine] = fault.Permanent("radvd refuses its section, interface %s: %w", l.TAP, no)
+			refused[l.machine] = fault.ProgramFailed.Permanent("radvd refuses its section, interface %s: %w", l.TAP, no)
 		}
 		if len(some) == 0 {
 			return whole // for what the administrator wrote, or what was there before

@@ -55,7 +55,7 @@ func check(ctx context.Context, name, text string) error {
 	err := cmd.Run()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.Exited() {
 		words := strings.ReplaceAll(strings.TrimSpace(said.String()), stdin+":", "line ")
-		return fault.Permanent("%s: radvd refuses what would be written, so nothing was (see --dry-run): %w", name, refusal(strings.ReplaceAll(words, "\n", "; ")))
+		return fault.ProgramFailed.Permanent("%s: radvd refuses what would be written, so nothing was (see --dry-run): %w", name, refusal(strings.ReplaceAll(words, "\n", "; ")))
 	}
 	if err != nil {
 		return fmt.Errorf("check %s: %s: %w", name, path, err)

@@ -78,7 +78,7 @@ func dial(socket string) (int, error) {
 	}
 	if err := unix.Connect(sock, &unix.SockaddrUnix{Name: socket}); err != nil {
 		unix.Close(sock)
-		return -1, fault.Temporary("the host's service for machine accounts does not run: %s: %w", socket, err)
+		return -1, fault.SupervisorMissing.Temporary("the host's service for machine accounts does not run: %s: %w", socket, err)
 	}
 	peer, err := unix.GetsockoptUcred(sock, unix.SOL_SOCKET, unix.SO_PEERCRED)
 	if err == nil && peer.Uid != 0 {

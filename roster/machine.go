@@ -21,7 +21,7 @@ func (r *Round) Machine(at string) (*Machine, error) {
 	dir, err := r.open(at)
 	if err != nil {
 		if errors.Is(err, unix.ENOENT) {
-			return nil, fault.Permanent("%s: there is no such machine: %w", at, unix.ENOENT)
+			return nil, fault.MachineMissing.Permanent("%s: there is no such machine: %w", at, unix.ENOENT)
 		}
 		return nil, err
 	}

@@ -123,7 +123,7 @@ func (m *Machine) starts(dir *handle.Dir, p process) {
 	case runscript.NameRetry:
 		m.State = Failing
 		if n := lock.Read(dir); !n.Up && !n.Since.IsZero() {
-			m.Why = n.Message
+			m.Why, m.WhyID = n.Message, n.ID
 			m.since(n.Since)
 		}
 	}

@@ -90,12 +90,19 @@ func (m *Machine) row() []string {
 	return []string{m.Name, act, m.State, pid, since, memory, disc, address}
 }
 
+func parens(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
 // remarks are what does not fit into a column.
 func (m *Machine) remarks() (all []string) {
 	if m.Why != "" {
 		why := m.State + ": " + m.Why
 		if m.State == Failing && m.Since != nil {
-			why = fmt.Sprintf("failing since %s: %s", m.Since.Local().Format(time.DateTime), m.Why)
+			why = fmt.Sprintf("failing since %s%s: %s", m.Since.Local().Format(time.DateTime), parens(string(m.WhyID)), m.Why)
 		}
 		all = append(all, why)
 	}

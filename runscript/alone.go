@@ -20,7 +20,7 @@ func (s *start) takeLock() error {
 		return err
 	}
 	s.keep = append(s.keep, f)
-	if err := lock.Take(f, s.m.User.UID, s.Say); err != nil {
+	if err := lock.Take(f, s.m.User.UID, s.strays); err != nil {
 		return err
 	}
 	if err := lock.Still(s.dir, f); err != nil {
@@ -28,6 +28,8 @@ func (s *start) takeLock() error {
 	}
 	return s.alone()
 }
+
+func (s *start) strays(line string) { s.Say(fault.StraysEnded, line) }
 
 // alone prefers to say that the account is another machine's: that lasts.
 func (s *start) alone() error {

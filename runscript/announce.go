@@ -2,6 +2,7 @@ package runscript
 
 import (
 	"uml/announce"
+	"uml/fault"
 	"uml/netsetup"
 )
 
@@ -10,7 +11,7 @@ import (
 func (o Options) announce(p netsetup.News) *announce.Repeater {
 	r, err := announce.Say(announce.Interface(p.On), p.Addresses)
 	if err != nil {
-		o.Say("warning: " + err.Error())
+		o.Say(fault.AnnounceFailed, "warning: "+err.Error())
 	}
 	return r
 }

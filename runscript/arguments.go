@@ -38,7 +38,7 @@ func arguments(m *settings.Machine, discs []settings.Disc, image *kernel.Image, 
 		args = append(args, netArgument(m, transport, tap))
 	}
 	if m.Initrd != "" && !image.Initrd {
-		return nil, fault.Permanent("takes no initrd=, and settings/initrd is %s (a kernel with CONFIG_BLK_DEV_INITRD does)", m.Initrd)
+		return nil, fault.InitrdBad.Permanent("takes no initrd=, and settings/initrd is %s (a kernel with CONFIG_BLK_DEV_INITRD does)", m.Initrd)
 	}
 	if m.Initrd != "" || initrd && image.Initrd {
 		args = append(args, "initrd=/"+initrdName)
@@ -57,7 +57,7 @@ func arguments(m *settings.Machine, discs []settings.Disc, image *kernel.Image, 
 	}
 	args = append(args, m.Args...)
 	if n := len(strings.Join(args, " ")); n > maxLine {
-		return nil, fault.Permanent("the kernel's arguments are %d bytes, it takes %d (shorten settings/args)", n, maxLine)
+		return nil, fault.SettingBad.Permanent("the kernel's arguments are %d bytes, it takes %d (shorten settings/args)", n, maxLine)
 	}
 	return args, nil
 }

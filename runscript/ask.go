@@ -45,7 +45,7 @@ func dial(d *handle.Dir) (*mconsole.Client, int, error) {
 	}
 	after, err := running(d)
 	if err == nil && *after != *before {
-		err = fault.Temporary("%s: the guest has just been started anew", d.Path)
+		err = fault.GuestDown.Temporary("%s: the guest has just been started anew", d.Path)
 	}
 	if err != nil {
 		c.Close()
@@ -62,16 +62,16 @@ var ErrDown = errors.New("the guest is down")
 func running(d *handle.Dir) (*lock.Holder, error) {
 	h, err := lock.Taker(d)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, fault.Temporary("%w (root can look, and the guest's own user once it is up)", err)
+		return nil, fault.NeedRoot.Temporary("%w (root can look, and the guest's own user once it is up)", err)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if h == nil {
-		return nil, fault.Temporary("%s: %w: nobody holds %s (if it runs all the same, uml-check tells why)", d.Path, ErrDown, d.Join(lock.Name))
+		return nil, fault.GuestDown.Temporary("%s: %w: nobody holds %s (if it runs all the same, uml-check tells why)", d.Path, ErrDown, d.Join(lock.Name))
 	}
 	if h.User() == 0 || !isKernel(h.PID) {
-		return nil, fault.Temporary("%s: the guest is not up: process %d, a start or uml-jail, holds %s", d.Path, h.PID, d.Join(lock.Name))
+		return nil, fault.GuestDown.Temporary("%s: the guest is not up: process %d, a start or uml-jail, holds %s", d.Path, h.PID, d.Join(lock.Name))
 	}
 	return h, nil
 }

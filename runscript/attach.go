@@ -30,7 +30,7 @@ func Attach(ctx context.Context, o Options, device, value string, keep bool) err
 	return withGuest(ctx, o, func(s *start, c *mconsole.Client, pid int) error {
 		if device == network {
 			if value != "" || keep {
-				return fault.Permanent("net: is what the settings say")
+				return fault.Usage.Permanent("net: is what the settings say")
 			}
 			return s.attachNetwork(ctx, c, pid)
 		}
@@ -50,7 +50,7 @@ func Detach(ctx context.Context, o Options, device string, keep bool) error {
 	return withGuest(ctx, o, func(s *start, c *mconsole.Client, pid int) error {
 		if device == network {
 			if keep {
-				return fault.Permanent("net: is what the settings say")
+				return fault.Usage.Permanent("net: is what the settings say")
 			}
 			return s.detachNetwork(ctx, c)
 		}
@@ -68,7 +68,7 @@ func Detach(ctx context.Context, o Options, device string, keep bool) error {
 // busy says what the guest has to do about what it uses.
 func busy(err error, device, mend string) error {
 	if refusal := (*mconsole.Refusal)(nil); errors.As(err, &refusal) {
-		return fault.Temporary("%s: the guest does not let go of it (in the guest: %s): %w", device, mend, err)
+		return fault.GuestRefuses.Temporary("%s: the guest does not let go of it (in the guest: %s): %w", device, mend, err)
 	}
 	return err
 }
@@ -109,7 +109,7 @@ func reserve(ctx context.Context, c *mconsole.Client, name string) (*os.File, er
 			return f, nil
 		}
 		if errors.Is(err, unix.EWOULDBLOCK) && sleep(ctx, 20*time.Millisecond) != nil {
-			err = fault.Temporary("%s: another attach, detach or memory is under way", name)
+			err = fault.Busy.Temporary("%s: another attach, detach or memory is under way", name)
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			f.Close()
@@ -138,7 +138,7 @@ func (s *start) attachNetwork(ctx context.Context, c *mconsole.Client, pid int) 
 	s.announce(news).Leave()
 	err = c.Configure(ctx, netArgument(s.m, transport, 0))
 	if refusal := (*mconsole.Refusal)(nil); errors.As(err, &refusal) && strings.Contains(err.Error(), "already") {
-		return fault.Permanent("%s: the guest has it already (try: uml-ctl detach %s net): %w", network, s.m.Name, err)
+		return fault.AlreadyThere.Permanent("%s: the guest has it already (try: uml-ctl detach %s net): %w", network, s.m.Name, err)
 	}
 	return err
 }

@@ -25,7 +25,7 @@ func (s *start) attachDisc(ctx context.Context, c *mconsole.Client, pid int, d s
 		return err
 	}
 	if is = strings.TrimSpace(is); is != "" {
-		return fault.Permanent("%s: is %s already (try: uml-ctl detach %s %s)", device, fault.Line(is), s.m.Name, device)
+		return fault.AlreadyThere.Permanent("%s: is %s already (try: uml-ctl detach %s %s)", device, fault.Line(is), s.m.Name, device)
 	}
 	// What one has left that was killed, or never heard whether it was done.
 	if err := letGo(c, device); err != nil {
@@ -149,7 +149,7 @@ func unused(ctx context.Context, c *mconsole.Client, file string) error {
 			return err
 		}
 		if first, _, _ := strings.Cut(strings.TrimSpace(is), ","); first == inJail(file) {
-			return fault.Permanent("%s: is %s of the guest already", file, device)
+			return fault.AlreadyThere.Permanent("%s: is %s of the guest already", file, device)
 		}
 	}
 	return nil
@@ -162,7 +162,7 @@ func (s *start) detachDisc(ctx context.Context, c *mconsole.Client, device strin
 		return err
 	}
 	if strings.TrimSpace(is) == "" {
-		s.Say(device + ": the guest has none")
+		s.Say(fault.Note, device+": the guest has none")
 		return letGo(c, device)
 	}
 	if err := busy(c.Remove(ctx, device), device, "umount it, or swapoff"); err != nil {

@@ -78,7 +78,7 @@ func (s *start) modules() error {
 		return nil
 	}
 	if f.Stat.Size < 512 {
-		return fault.Permanent("%s: is %d bytes, no disc", f.Path, f.Stat.Size)
+		return fault.DiscBad.Permanent("%s: is %d bytes, no disc", f.Path, f.Stat.Size)
 	}
 	if err := s.readable(f); err != nil {
 		return err

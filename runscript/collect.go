@@ -34,7 +34,7 @@ func (o Options) collect(ctx context.Context, decide func(*netsetup.Survey) erro
 	signals := catch(ctx)
 	defer signals.stop()
 	if os.Geteuid() != 0 {
-		return fault.Permanent("needs root")
+		return fault.NeedRoot.Permanent("needs root")
 	}
 	host, err := settings.ReadHost(o.HostDir)
 	if err != nil {

@@ -60,7 +60,7 @@ func (s *start) bringCommand(name string) (string, error) {
 		host, err = filepath.Abs(host)
 	}
 	if err != nil {
-		return "", fault.Permanent("%s: no such program, neither in the jail nor on the host", name)
+		return "", fault.Usage.Permanent("%s: no such program, neither in the jail nor on the host", name)
 	}
 	f, err := handle.Open(host)
 	if err != nil {

@@ -31,7 +31,7 @@ func Console(dir, channel string) (*console.Guest, error) {
 	}
 	after, err := running(d)
 	if err == nil && *after != *before {
-		err = fault.Temporary("%s: the guest has just been started anew", d.Path)
+		err = fault.GuestDown.Temporary("%s: the guest has just been started anew", d.Path)
 	}
 	if err != nil {
 		g.Close()

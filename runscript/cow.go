@@ -20,17 +20,17 @@ import (
 func (s *start) judgePair(d settings.Disc, f, base *os.File) error {
 	c, err := cow.Open(f)
 	if errors.Is(err, cow.ErrNone) {
-		return fault.Permanent("%w, and settings/ubd%d names a backing file for it (try: uml-disk cow create %s FILE)", err, d.N, base.Name())
+		return fault.DiscBad.Permanent("%w, and settings/ubd%d names a backing file for it (try: uml-disk cow create %s FILE)", err, d.N, base.Name())
 	}
 	if err != nil {
-		return fault.Permanent("%w", err)
+		return fault.DiscBad.Permanent("%w", err)
 	}
 	if want := inJail(d.Backing); c.Backing != want && !attached(c.Backing) {
-		return fault.Permanent("%s: its header names the backing file %q, the setting %q (mend settings/ubd%d, or if they are the same: uml-disk cow rebase --unsafe %s %s)", f.Name(), c.Backing, want, d.N, f.Name(), base.Name())
+		return fault.DiscBad.Permanent("%s: its header names the backing file %q, the setting %q (mend settings/ubd%d, or if they are the same: uml-disk cow rebase --unsafe %s %s)", f.Name(), c.Backing, want, d.N, f.Name(), base.Name())
 	}
 	pair, err := c.With(base)
 	if err != nil {
-		return err
+		return fault.DiscUnsafe.Of(err)
 	}
 	if err := s.judgeContent(d, pair, f.Name(), base.Name()); err != nil {
 		return err
@@ -59,10 +59,10 @@ func (s *start) judgeContent(d settings.Disc, pair *cow.Pair, name, backing stri
 	unsafe := func(format string, args ...any) {
 		text := fmt.Sprintf(format, args...)
 		if s.m.CowUnsafe {
-			s.Say("warning: " + text)
+			s.Say(fault.DiscUnsafe, "warning: "+text)
 			return
 		}
-		errs = append(errs, fault.Permanent("%s (to start it all the same: echo allow >%s)", text, s.dir.Join("settings/cow-unsafe")))
+		errs = append(errs, fault.DiscUnsafe.Permanent("%s (to start it all the same: echo allow >%s)", text, s.dir.Join("settings/cow-unsafe")))
 	}
 	if err := cow.CheckSize(pair.Size); err != nil {
 		unsafe("%s: %v", backing, err)
@@ -76,7 +76,7 @@ func (s *start) judgeContent(d settings.Disc, pair *cow.Pair, name, backing stri
 		case superblock.Unsafe:
 			unsafe("%s: %s (make it anew with blocks of %d, or have the disc whole: uml-disk cow merge %s --into NEW)", name, why, cow.Page, name)
 		case superblock.Doubtful:
-			s.Say(fmt.Sprintf("warning: %s: %s", name, why))
+			s.Say(fault.DiscUnsafe, fmt.Sprintf("warning: %s: %s", name, why))
 		}
 	}
 	return errors.Join(errs...)
@@ -92,7 +92,7 @@ func (s *start) seeHalves(c *cow.File, name string) error {
 		return err
 	}
 	if n.Halves > 0 {
-		s.Say(fmt.Sprintf("warning: %s: %d pages are half written, and what follows them is read wrongly (try: uml-disk cow check --mend %s, or echo yes >%s)", name, n.Halves, name, s.dir.Join("settings/cow-mend")))
+		s.Say(fault.DiscUnsafe, fmt.Sprintf("warning: %s: %d pages are half written, and what follows them is read wrongly (try: uml-disk cow check --mend %s, or echo yes >%s)", name, n.Halves, name, s.dir.Join("settings/cow-mend")))
 	}
 	return nil
 }
@@ -104,7 +104,7 @@ func (s *start) seeRaw(f *os.File) {
 		return
 	}
 	if h, err := cow.Read(f); err == nil {
-		s.Say(fmt.Sprintf("warning: %s: begins like a COW file of %q, and is given to the guest as it is: the guest wrote that, or the setting lacks the backing file", f.Name(), h.Backing))
+		s.Say(fault.DiscUnsafe, fmt.Sprintf("warning: %s: begins like a COW file of %q, and is given to the guest as it is: the guest wrote that, or the setting lacks the backing file", f.Name(), h.Backing))
 	}
 }
 
@@ -116,7 +116,7 @@ func (s *start) mend(ctx context.Context) error {
 			return fmt.Errorf("fill half-written pages: %w", err)
 		}
 		if n > 0 {
-			s.Say(fmt.Sprintf("%d half-written pages of a COW disc filled from %s", n, p.Backing))
+			s.Say(fault.COWMended, fmt.Sprintf("%d half-written pages of a COW disc filled from %s", n, p.Backing))
 		}
 	}
 	return nil

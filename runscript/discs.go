@@ -24,8 +24,11 @@ func (s *start) discs(in *handle.Dir) ([]settings.Disc, error) {
 	opened := files{}
 	for _, d := range s.m.Discs {
 		there, err := s.disc(in, d, opened)
+		if errors.Is(err, errAbsent) {
+			err = fault.DiscMissing.Of(err)
+		}
 		if err != nil {
-			errs = append(errs, err)
+			errs = append(errs, fault.DiscBad.Of(err))
 			continue
 		}
 		if there {
@@ -35,7 +38,7 @@ func (s *start) discs(in *handle.Dir) ([]settings.Disc, error) {
 	// With an initrd of its own the root is what that makes it. One beside the kernel is for
 	// many machines, and has root= as it is.
 	if len(errs) == 0 && s.m.Initrd == "" && !rootThere(s.m.Root, have) {
-		errs = append(errs, fault.Permanent("%s: there is no such file, and settings/root is %s", in.Join("ubd"+rootNumber(s.m.Root)), s.m.Root))
+		errs = append(errs, fault.DiscMissing.Permanent("%s: there is no such file, and settings/root is %s", in.Join("ubd"+rootNumber(s.m.Root)), s.m.Root))
 	}
 	return have, errors.Join(errs...)
 }
@@ -82,7 +85,7 @@ func (s *start) bringDisc(in *handle.Dir, name string, readOnly bool, opened fil
 	id := [2]uint64{f.Stat.Dev, f.Stat.Ino}
 	if other, ok := opened[id]; ok {
 		if !readOnly || !other.readOnly {
-			return nil, fault.Permanent("%s: is the same file as %s", f.Path, other.path)
+			return nil, fault.DiscBad.Permanent("%s: is the same file as %s", f.Path, other.path)
 		}
 		if other.path == f.Path {
 			return other.file, nil
@@ -107,13 +110,13 @@ func (s *start) judgeDisc(f *handle.File, readOnly bool) error {
 		return err
 	}
 	if !s.mayOwn(f.Stat.Uid) {
-		return fault.Permanent("%s: belongs to user %d, neither %s nor root (try: chown %s %s)", f.Path, f.Stat.Uid, s.m.User.Name, s.m.User.Name, f.Path)
+		return fault.DiscBad.Permanent("%s: belongs to user %d, neither %s nor root (try: chown %s %s)", f.Path, f.Stat.Uid, s.m.User.Name, s.m.User.Name, f.Path)
 	}
 	if f.Stat.Nlink != 1 && !readOnly {
-		return fault.Permanent("%s: has %d names (hard links); a disc that is written has one", f.Path, f.Stat.Nlink)
+		return fault.DiscBad.Permanent("%s: has %d names (hard links); a disc that is written has one", f.Path, f.Stat.Nlink)
 	}
 	if f.Stat.Size < 512 {
-		return fault.Permanent("%s: is %d bytes, no disc (try: truncate -s 1G %s)", f.Path, f.Stat.Size, f.Path)
+		return fault.DiscBad.Permanent("%s: is %d bytes, no disc (try: truncate -s 1G %s)", f.Path, f.Stat.Size, f.Path)
 	}
 	return nil
 }
@@ -153,7 +156,7 @@ func (s *start) openDisc(f *handle.File, readOnly bool) (*os.File, error) {
 	})
 	var refused *os.PathError
 	if errors.As(err, &refused) && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)) {
-		return nil, fault.Permanent("%s: %s cannot %s it (%w; try: chown %s %s, or flags=r)", f.Path, s.m.User.Name, verb(readOnly), refused.Err, s.m.User.Name, f.Path)
+		return nil, fault.DiscBad.Permanent("%s: %s cannot %s it (%w; try: chown %s %s, or flags=r)", f.Path, s.m.User.Name, verb(readOnly), refused.Err, s.m.User.Name, f.Path)
 	}
 	return file, err
 }
@@ -173,7 +176,7 @@ func stillNamed(f *os.File) error {
 		return fmt.Errorf("stat %s: %w", f.Name(), err)
 	}
 	if st.Nlink == 0 {
-		return fault.Temporary("%s: was replaced or deleted while its lock was waited for", f.Name())
+		return fault.DiscBad.Temporary("%s: was replaced or deleted while its lock was waited for", f.Name())
 	}
 	return nil
 }

@@ -21,8 +21,9 @@ import (
 type Finding struct {
 	Check string
 	Text  string
-	Warn  bool  // Text is about something that may be amiss, but would stop no start
-	Err   error // not nil: what would stop it
+	Warn  bool     // Text is about something that may be amiss, but would stop no start
+	ID    fault.ID // of a Warn
+	Err   error    // not nil: what would stop it
 }
 
 // State is how far a guest is.
@@ -78,7 +79,7 @@ type DiscFile struct {
 // nothing, asks no address, and leaves SKAS to its caller: that is the host's.
 func (r *Round) Examine(dir string) *Examination {
 	e := &Examination{Name: base(dir), round: r}
-	s := &start{host: r.host, seen: e, Options: Options{Dir: dir, DryRun: true, Say: e.warn}}
+	s := &start{host: r.host, seen: e, Options: Options{Dir: dir, DryRun: true, Say: e.said}}
 	if !e.stage("settings", "", s.seeSettings) && s.dir == nil {
 		return e
 	}
@@ -222,7 +223,9 @@ func device(args []string) string {
 	return "none"
 }
 
-// warn takes what a start would say before it goes on.
-func (e *Examination) warn(line string) {
-	e.add(Finding{Text: strings.TrimPrefix(line, "warning: "), Warn: true})
+// said takes what a start would say before it goes on.
+func (e *Examination) said(id fault.ID, line string) {
+	e.add(Finding{Text: strings.TrimPrefix(line, "warning: "), Warn: true, ID: id})
 }
+
+func (e *Examination) warn(line string) { e.said(fault.Warning, line) }

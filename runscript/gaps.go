@@ -39,7 +39,7 @@ func (s *start) stopGaps(ctx context.Context) (again bool, err error) {
 			return false, nil
 		}
 		if said == "" {
-			s.Say("waits: " + why)
+			s.Say(idOf(s.m.NoStart()), "waits: "+why)
 		}
 		said = why
 		tell(nameOf(s.m.NoStart()))
@@ -63,6 +63,14 @@ func nameOf(noStart string) string {
 	return NameUptime
 }
 
+// idOf is its message.
+func idOf(noStart string) fault.ID {
+	if nameOf(noStart) == NameNoStart {
+		return fault.WaitsNoStart
+	}
+	return fault.WaitsUptime
+}
+
 func (s *start) stagger(ctx context.Context) error {
 	wait := s.host.StaggerLow
 	if spread := s.host.StaggerHigh - s.host.StaggerLow; spread > 0 {
@@ -73,7 +81,7 @@ func (s *start) stagger(ctx context.Context) error {
 	}
 	tell(NameStagger)
 	defer tell(nameBusy)
-	s.Say(fmt.Sprintf("waits: %v more, so that guests do not all boot at once", wait.Round(time.Second)))
+	s.Say(fault.WaitsStagger, fmt.Sprintf("waits: %v more, so that guests do not all boot at once", wait.Round(time.Second)))
 	return sleep(ctx, wait)
 }
 

@@ -30,7 +30,7 @@ func (s *start) initrd(in *handle.Dir, image *kernel.Image) error {
 	case f == nil || image == nil:
 		return nil
 	case !image.Initrd:
-		s.Say(fmt.Sprintf("warning: %s: is not used, since the kernel beside it takes no initrd=", f.Path))
+		s.Say(fault.InitrdBad, fmt.Sprintf("warning: %s: is not used, since the kernel beside it takes no initrd=", f.Path))
 		return nil
 	}
 	if err := s.judgeInitrd(f); err != nil {
@@ -48,7 +48,7 @@ func (s *start) judgeSetInitrd(f *handle.File) error {
 		return f.RootsAlone()
 	}
 	if !s.mayOwn(f.Stat.Uid) {
-		return fault.Permanent("%s: belongs to user %d, neither %s nor root (try: chown %s %s)", f.Path, f.Stat.Uid, s.m.User.Name, s.m.User.Name, f.Path)
+		return fault.InitrdBad.Permanent("%s: belongs to user %d, neither %s nor root (try: chown %s %s)", f.Path, f.Stat.Uid, s.m.User.Name, s.m.User.Name, f.Path)
 	}
 	return nil
 }
@@ -58,9 +58,9 @@ func (s *start) judgeSetInitrd(f *handle.File) error {
 func (s *start) judgeInitrd(f *handle.File) error {
 	switch most := s.m.Mem / 2; {
 	case f.Stat.Size == 0:
-		return fault.Permanent("%s: is empty, no initrd", f.Path)
+		return fault.InitrdBad.Permanent("%s: is empty, no initrd", f.Path)
 	case f.Stat.Size > int64(most):
-		return fault.Permanent("%s: is %d bytes: of %v of RAM (settings/mem) it may take half", f.Path, f.Stat.Size, s.m.Mem)
+		return fault.InitrdBad.Permanent("%s: is %d bytes: of %v of RAM (settings/mem) it may take half", f.Path, f.Stat.Size, s.m.Mem)
 	}
 	return s.readable(f)
 }
@@ -75,7 +75,7 @@ func (s *start) readable(f *handle.File) error {
 		return err
 	})
 	if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
-		return fault.Permanent("%s: %s cannot read it (try: chmod a+r %s)", f.Path, s.m.User.Name, f.Path)
+		return fault.InitrdBad.Permanent("%s: %s cannot read it (try: chmod a+r %s)", f.Path, s.m.User.Name, f.Path)
 	}
 	return err
 }

@@ -28,7 +28,7 @@ func (s *start) lockMemory() (err error) {
 	}
 	group, err := s.unswapped()
 	if err == nil && group == "" {
-		err = fault.Permanent("%s: this host cannot keep the guest's RAM out of swap: its tmpfs has no noswap (Linux 6.4), and no control group of version 2 that the start is in has memory.swap.max 0 (give the supervisor one; or remove the file, and see vm.swappiness)", s.dir.Join("settings/lock"))
+		err = fault.HostNoNoswap.Permanent("%s: this host cannot keep the guest's RAM out of swap: its tmpfs has no noswap (Linux 6.4), and no control group of version 2 that the start is in has memory.swap.max 0 (give the supervisor one; or remove the file, and see vm.swappiness)", s.dir.Join("settings/lock"))
 	}
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ const memoryNote = ".memory"
 // guest was started with.
 func Memory(ctx context.Context, o Options, size settings.Size) error {
 	if os.Geteuid() != 0 {
-		return fault.Permanent("needs root")
+		return fault.NeedRoot.Permanent("needs root")
 	}
 	d, err := openMachine(o.Dir)
 	if err != nil {
@@ -145,7 +145,7 @@ func (g *guestMemory) info(ctx context.Context) (memory.Info, error) {
 func (g *guestMemory) resize(ctx context.Context, size settings.Size) error {
 	size &^= 0xfff
 	if size > g.started {
-		return fault.Permanent("%s: was started with %v: it grows to that only (set settings/mem and restart it)", g.name, g.started)
+		return fault.SettingBad.Permanent("%s: was started with %v: it grows to that only (set settings/mem and restart it)", g.name, g.started)
 	}
 	if size < g.now() {
 		return g.shrink(ctx, g.now()-size)
@@ -182,11 +182,11 @@ func (g *guestMemory) shrink(ctx context.Context, wanted settings.Size) error {
 			until = time.Now().Add(shrinkPatience)
 		}
 		if time.Now().After(until) {
-			return fault.Temporary("%s: gave all but %v and has no more free", g.name, wanted)
+			return fault.GuestRefuses.Temporary("%s: gave all but %v and has no more free", g.name, wanted)
 		}
 		if wanted > 0 {
 			if sleep(ctx, 20*time.Millisecond) != nil {
-				return fault.Temporary("%s: gave all but %v until it was told to stop or the time was over (see --timeout)", g.name, wanted)
+				return fault.GuestRefuses.Temporary("%s: gave all but %v until it was told to stop or the time was over (see --timeout)", g.name, wanted)
 			}
 		}
 		if info, err = g.info(ctx); err != nil {

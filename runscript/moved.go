@@ -45,7 +45,7 @@ func (s *start) notMoved() error {
 		return err
 	}
 	host, _, _ := strings.Cut(string(text), "\n")
-	return fault.Permanent("%s: the guest was moved to %s (start it there; uml-machine move %s %s goes on with a move that was interrupted, and with --abort takes it back)", f.Path, host, base(s.Dir), host)
+	return fault.MachineMoved.Permanent("%s: the guest was moved to %s (start it there; uml-machine move %s %s goes on with a move that was interrupted, and with --abort takes it back)", f.Path, host, base(s.Dir), host)
 }
 
 // hasCome refuses a machine that is on its way here. What else lies in staging is started there: a
@@ -69,10 +69,10 @@ func (s *start) hasCome() error {
 	}
 	var note struct{ Move string }
 	if err := json.Unmarshal(text, &note); err != nil {
-		return fault.Permanent("%s: %w", f.Path, err)
+		return fault.MachineMoved.Permanent("%s: %w", f.Path, err)
 	}
 	if note.Move != "" {
-		return fault.Permanent("%s: is no machine yet: it comes from another host", real)
+		return fault.MachineMoved.Permanent("%s: is no machine yet: it comes from another host", real)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 
+	"uml/fault"
 	"uml/lock"
 	"uml/netsetup"
 	"uml/settings"
@@ -43,7 +44,7 @@ func (s *start) cutOff() error {
 	}
 	by, _, err := lock.See(s.dir, s.m.User.UID, locks)
 	if by != nil && isKernel(by.PID) {
-		s.Say(fmt.Sprintf("warning: %s was gone and is made anew, but the guest that runs (process %d) cannot open it: it is cut off until it is started again", s.m.TAP, by.PID))
+		s.Say(fault.CutOff, fmt.Sprintf("warning: %s was gone and is made anew, but the guest that runs (process %d) cannot open it: it is cut off until it is started again", s.m.TAP, by.PID))
 	}
 	return err
 }

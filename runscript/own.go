@@ -48,7 +48,7 @@ func (s *start) umlDir(in *handle.Dir) error {
 		return s.room.Promise(in.Join("uml"), "uml", jail.ReadWrite)
 	}
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return fault.Permanent("%s: is not a directory (remove it)", in.Join("uml"))
+		return fault.JailBad.Permanent("%s: is not a directory (remove it)", in.Join("uml"))
 	}
 	if err != nil {
 		return err
@@ -119,7 +119,7 @@ func (s *start) ownDir(in, d *handle.Dir) error {
 	if outer.Uid == 0 && st.Uid == 0 && !s.DryRun {
 		return s.give(d.Fd(), d.Path)
 	}
-	return fault.Permanent("%s: belongs to user %d, not to %s (try: chown %s %s)", d.Path, st.Uid, s.m.User.Name, s.m.User.Name, d.Path)
+	return fault.JailBad.Permanent("%s: belongs to user %d, not to %s (try: chown %s %s)", d.Path, st.Uid, s.m.User.Name, s.m.User.Name, d.Path)
 }
 
 const (
@@ -153,7 +153,7 @@ func (s *start) swap(in *handle.Dir, f *handle.File) (err error) {
 			return err
 		}
 		if f == nil {
-			return fault.Temporary("%s: changed while it was made", in.Join(swapName))
+			return fault.JailBad.Temporary("%s: changed while it was made", in.Join(swapName))
 		}
 		defer f.Close()
 	}
@@ -191,7 +191,7 @@ func (s *start) judgeSwap(f *handle.File) error {
 		return err
 	}
 	if !s.mayOwn(f.Stat.Uid) || f.Stat.Nlink != 1 {
-		return fault.Permanent("%s: belongs to user %d and has %d names; a swap is %s's alone (remove it)", f.Path, f.Stat.Uid, f.Stat.Nlink, s.m.User.Name)
+		return fault.JailBad.Permanent("%s: belongs to user %d and has %d names; a swap is %s's alone (remove it)", f.Path, f.Stat.Uid, f.Stat.Nlink, s.m.User.Name)
 	}
 	return nil
 }
@@ -251,7 +251,10 @@ func (s *start) fillSwap(f *os.File) error {
 
 func swapFault(in *handle.Dir, err error) error {
 	if errors.Is(err, unix.EFBIG) {
-		return fault.Permanent("%s: larger than a file can be there: %w", in.Join(swapName), err)
+		return fault.NoRoom.Permanent("%s: larger than a file can be there: %w", in.Join(swapName), err)
+	}
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return fault.NoRoom.Temporary("%s: %w", in.Join(swapName), err)
 	}
 	return fmt.Errorf("%s: %w", in.Join(swapName), err)
 }

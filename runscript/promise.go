@@ -25,12 +25,12 @@ func (s *start) promise() error {
 	s.plan("ledger", "%v of RAM: mem %v and %v for the kernel, overcommit %s", p.Size, s.m.Mem, memory.Overhead, overcommit(s.host))
 	others, fits, err := s.enterPromise(p, most)
 	if err == nil && !fits && s.host.Overcommit == 0 && (!p.Locked || others.Locked+p.Size <= most.Locked) {
-		s.Say(fmt.Sprintf("warning: with this guest %v of RAM are promised to %d guests, and the host has %v: they will be swapped out or killed (settings/mem of fewer, or %s)", round(others.All+p.Size), others.Guests+1, round(ram), s.host.File("overcommit")))
+		s.Say(fault.MemoryShort, fmt.Sprintf("warning: with this guest %v of RAM are promised to %d guests, and the host has %v: they will be swapped out or killed (settings/mem of fewer, or %s)", round(others.All+p.Size), others.Guests+1, round(ram), s.host.File("overcommit")))
 		most.All = math.MaxInt64
 		others, fits, err = s.enterPromise(p, most)
 	}
 	if err != nil && s.host.Overcommit == 0 && !p.Locked {
-		s.Say(fmt.Sprintf("warning: %v: not known how much RAM is promised", err))
+		s.Say(fault.MemoryShort, fmt.Sprintf("warning: %v: not known how much RAM is promised", err))
 		return nil
 	}
 	if err != nil || fits {
@@ -77,7 +77,7 @@ func RoomFor(m *settings.Machine, host *settings.Host, beside ...*settings.Machi
 	if host.Overcommit == 0 && (!p.Locked || others.Locked+p.Size <= most.Locked) {
 		return text, nil
 	}
-	return "", fault.Temporary("%s (%s: %s)", text, host.File("overcommit"), overcommit(host))
+	return "", fault.MemoryShort.Temporary("%s (%s: %s)", text, host.File("overcommit"), overcommit(host))
 }
 
 // standing is found once for all machines that are examined.
@@ -112,13 +112,13 @@ func (s *start) overPromised(p *ledger.Promise, others, most ledger.Sums) error 
 	if p.Locked && others.Locked+p.Size > most.Locked {
 		by := s.dir.Join("settings/lock")
 		if p.Size > most.Locked {
-			return fault.Permanent("%s: the guest's %v of RAM, with its kernel's, are more than the host's %v (lower %s)", by, p.Size, round(most.Locked), mend)
+			return fault.MemoryShort.Permanent("%s: the guest's %v of RAM, with its kernel's, are more than the host's %v (lower %s)", by, p.Size, round(most.Locked), mend)
 		}
-		return fault.Permanent("%s: %v of RAM that stay out of swap are promised to guests that run, and with %v more it would be over the host's %v (lower %s, or end guests)", by, round(others.Locked), p.Size, round(most.Locked), mend)
+		return fault.MemoryShort.Permanent("%s: %v of RAM that stay out of swap are promised to guests that run, and with %v more it would be over the host's %v (lower %s, or end guests)", by, round(others.Locked), p.Size, round(most.Locked), mend)
 	}
 	by := s.host.File("overcommit") + ": " + overcommit(s.host)
 	if p.Size > most.All {
-		return fault.Permanent("%s: the guest's %v of RAM, with its kernel's, are more than %v (lower %s)", by, p.Size, round(most.All), mend)
+		return fault.MemoryShort.Permanent("%s: the guest's %v of RAM, with its kernel's, are more than %v (lower %s)", by, p.Size, round(most.All), mend)
 	}
-	return fault.Permanent("%s: %v of RAM are promised to %d guests that run, and with %v more it would be over %v (lower %s, or end guests)", by, round(others.All), others.Guests, p.Size, round(most.All), mend)
+	return fault.MemoryShort.Permanent("%s: %v of RAM are promised to %d guests that run, and with %v more it would be over %v (lower %s, or end guests)", by, round(others.All), others.Guests, p.Size, round(most.All), mend)
 }

@@ -32,7 +32,7 @@ func (s *start) findGroups() {
 		s.groups, err = v.Tree()
 	}
 	if err == nil && s.groups.None() {
-		err = fault.Permanent("%s", s.groups.Lost["cpu"])
+		err = fault.ShareLost.Permanent("%s", s.groups.Lost["cpu"])
 	}
 	if err != nil {
 		s.groups, s.noGroups = nil, err
@@ -72,9 +72,9 @@ func (s *start) lose(lost []cgroup.Lost) error {
 		name := settingOf[l.Controller]
 		switch {
 		case s.m.Groups == settings.GroupsRequire:
-			errs = append(errs, fault.Permanent("%s: is require, and %s cannot be kept: %s", s.dir.Join("settings/cgroup"), name, l.Why))
+			errs = append(errs, fault.ShareLost.Permanent("%s: is require, and %s cannot be kept: %s", s.dir.Join("settings/cgroup"), name, l.Why))
 		case s.m.AsksShare(name):
-			s.Say(fmt.Sprintf("warning: %s cannot be kept: %s", s.dir.Join("settings/"+name), l.Why))
+			s.Say(fault.ShareLost, fmt.Sprintf("warning: %s cannot be kept: %s", s.dir.Join("settings/"+name), l.Why))
 		}
 	}
 	return errors.Join(errs...)
@@ -95,7 +95,7 @@ func (s *start) enterGroup() error {
 		return err
 	}
 	if err != nil {
-		s.Say(fmt.Sprintf("warning: the guest has no share of its own: %v", err))
+		s.Say(fault.ShareLost, fmt.Sprintf("warning: the guest has no share of its own: %v", err))
 	}
 	return s.lose(lost)
 }
@@ -108,7 +108,7 @@ func (s *start) stillUnswapped() error {
 	if group, err := v.Unswapped(); err != nil || group != "" {
 		return err
 	}
-	return fault.Permanent("%s: %s could not be kept out of swap", s.dir.Join("settings/lock"), s.groups.Group(s.m.Name))
+	return fault.HostNoNoswap.Permanent("%s: %s could not be kept out of swap", s.dir.Join("settings/lock"), s.groups.Group(s.m.Name))
 }
 
 // seeShares also finds a guest that runs outside of its group.

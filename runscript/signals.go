@@ -13,7 +13,7 @@ import (
 )
 
 // errStopped is the cause of a start that a signal ended.
-var errStopped = fault.Temporary("told to stop")
+var errStopped = fault.Stopped.Temporary("told to stop")
 
 // signals ends a start early.
 type signals struct {

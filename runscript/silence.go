@@ -42,13 +42,13 @@ func (s *start) judge(r probe.Result, external *netsetup.Interface) error {
 		switch {
 		case what == "" || s.m.Net.Kind == settings.Bridged && !u.Blind: // on its bridge everybody hears ARP
 		case u.Blind:
-			errs = append(errs, fault.Temporary("%s, nor in any other way: its silence proves nothing", what))
+			errs = append(errs, fault.AddressUnasked.Temporary("%s, nor in any other way: its silence proves nothing", what))
 		default:
-			s.Say("warning: " + what)
+			s.Say(fault.AddressUnasked, "warning: "+what)
 		}
 	}
 	for _, a := range r.Elsewhere {
-		s.Say(fmt.Sprintf("warning: %v: %v answered on %s in its place", a.Address, a.From, external.Name))
+		s.Say(fault.AddressElsewhere, fmt.Sprintf("warning: %v: %v answered on %s in its place", a.Address, a.From, external.Name))
 	}
 	if len(r.Answers)+len(r.Rivals) == 0 {
 		return errors.Join(errs...)
@@ -78,12 +78,12 @@ func (k *Known) Occupied(a probe.Answer) error {
 	if a.Address.IsLinkLocalUnicast() && a.Address.Is6() {
 		what = "hardware address (settings/mac)"
 	}
-	return fault.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its %s", a.Address, k.external, k.heard(a), what)
+	return fault.AddressAnswers.Temporary("%v: answers on %s (%s): the guest runs on another host, or another has its %s", a.Address, k.external, k.heard(a), what)
 }
 
 // Contested is the fault of an address that another host is about to use.
 func (k *Known) Contested(a probe.Answer) error {
-	return fault.Temporary("%v: another asks for it on %s at this moment (%s): the guest is being started on another host", a.Address, k.external, k.heard(a))
+	return fault.AddressContested.Temporary("%v: another asks for it on %s at this moment (%s): the guest is being started on another host", a.Address, k.external, k.heard(a))
 }
 
 // heard is how an address was heard, and whose voice it was.

@@ -42,7 +42,7 @@ func TestJudge(t *testing.T) {
 			"fe80::1: answers on ext0 (neighbour advertisement; 02:00:00:00:00:01): the guest runs on another host, or another has its hardware address (settings/mac)"},
 	} {
 		var said []string
-		s := &start{m: &settings.Machine{MAC: mac}, Options: Options{Say: func(line string) { said = append(said, line) }}}
+		s := &start{m: &settings.Machine{MAC: mac}, Options: Options{Say: func(_ fault.ID, line string) { said = append(said, line) }}}
 		err := s.judge(test.result, &netsetup.Interface{Name: "ext0"})
 		got := ""
 		if err != nil {

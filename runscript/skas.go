@@ -44,7 +44,7 @@ func SKAS() error {
 func checkScope(text string) error {
 	switch strings.TrimSpace(text) {
 	case "2", "3":
-		return fault.Permanent("kernel.yama.ptrace_scope is %s: no user's process may trace another, as a guest kernel must (sysctl -w kernel.yama.ptrace_scope=1; 3 needs a reboot)", strings.TrimSpace(text))
+		return fault.HostNoTrace.Permanent("kernel.yama.ptrace_scope is %s: no user's process may trace another, as a guest kernel must (sysctl -w kernel.yama.ptrace_scope=1; 3 needs a reboot)", strings.TrimSpace(text))
 	}
 	return nil
 }
@@ -71,7 +71,7 @@ func trySysemu() (err error) {
 		return fmt.Errorf("try SKAS: trace the child: %w", e)
 	}
 	if e != 0 {
-		return fault.Permanent("this host's kernel cannot emulate system calls for a guest (PTRACE_SYSEMU: %w)", e)
+		return fault.HostNoTrace.Permanent("this host's kernel cannot emulate system calls for a guest (PTRACE_SYSEMU: %w)", e)
 	}
 	return awaitStop(pid)
 }

@@ -42,7 +42,7 @@ type Options struct {
 	HostDir string // host settings
 	DryRun  bool   // say what would be done, to Out
 	Out     io.Writer
-	Say     func(string) // one line of what goes on
+	Say     func(fault.ID, string) // one line of what goes on
 }
 
 // A start is one machine's way from its settings to its kernel.
@@ -75,7 +75,7 @@ type start struct {
 // the faults of both.
 func open(o Options) (*start, error) {
 	if os.Geteuid() != 0 {
-		return nil, fault.Permanent("needs root")
+		return nil, fault.NeedRoot.Permanent("needs root")
 	}
 	host, hostErr := settings.ReadHost(o.HostDir)
 	dir, err := openMachine(o.Dir)
@@ -244,7 +244,7 @@ func (s *start) addresses(ctx context.Context) error {
 func (s *start) asksOn() (*netsetup.Interface, error) {
 	on, alone, err := AsksOn(s.m, s.host)
 	if alone {
-		s.Say(fmt.Sprintf("bridge %s has no port to a network: no other host can have the addresses, none is asked", s.m.Net.Bridge))
+		s.Say(fault.BridgeAlone, fmt.Sprintf("bridge %s has no port to a network: no other host can have the addresses, none is asked", s.m.Net.Bridge))
 		return nil, err
 	}
 	return on, err

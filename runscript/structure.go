@@ -19,7 +19,7 @@ import (
 func openMachine(name string) (*handle.Dir, error) {
 	dir, err := handle.OpenDir(name)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		return nil, fault.Permanent("%s: there is no such machine directory", name)
+		return nil, fault.MachineMissing.Permanent("%s: there is no such machine directory", name)
 	}
 	return dir, err
 }
@@ -51,10 +51,12 @@ func (s *start) structure() error {
 		return err
 	}
 	defer in.Close()
-	image, kernelErr := s.kernel(in)
-	initrdErr := errors.Join(s.initrd(in, image), s.modules())
+	image, err := s.kernel(in)
+	kernelErr := fault.KernelBad.Of(err)
+	initrdErr := fault.InitrdBad.Of(errors.Join(s.initrd(in, image), s.modules()))
 	discs, discErr := s.discs(in)
-	old, swapErr := s.findSwap(in)
+	old, err := s.findSwap(in)
+	swapErr := fault.JailBad.Of(err)
 	if old != nil {
 		defer old.Close()
 	}
@@ -100,21 +102,21 @@ func terminals(channels []settings.Channel) (n int) {
 func (s *start) openJail() (*handle.Dir, error) {
 	in, err := s.dir.Dir("jail")
 	if errors.Is(err, unix.ENOENT) {
-		return nil, fault.Permanent("%s: there is no such directory (try: install -d -o %s %s)", s.dir.Join("jail"), s.m.User.Name, s.dir.Join("jail"))
+		return nil, fault.JailBad.Permanent("%s: there is no such directory (try: install -d -o %s %s)", s.dir.Join("jail"), s.m.User.Name, s.dir.Join("jail"))
 	}
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return nil, fault.Permanent("%s: is not a directory", s.dir.Join("jail"))
+		return nil, fault.JailBad.Permanent("%s: is not a directory", s.dir.Join("jail"))
 	}
 	if err != nil {
 		return nil, err
 	}
 	st, err := in.Stat()
 	if err == nil && (!s.mayOwn(st.Uid) || st.Mode&0o002 != 0) {
-		err = fault.Permanent("%s: must be root's or %s's and no other's (try: chown %s %s; chmod o-w %s)", in.Path, s.m.User.Name, s.m.User.Name, in.Path, in.Path)
+		err = fault.JailBad.Permanent("%s: must be root's or %s's and no other's (try: chown %s %s; chmod o-w %s)", in.Path, s.m.User.Name, s.m.User.Name, in.Path, in.Path)
 	}
 	// What root makes in a jail of its own, or gives away, nobody may have renamed.
 	if err == nil && st.Uid == 0 && st.Mode&0o020 != 0 {
-		err = fault.Permanent("%s: is root's, and its group can change it (try: chmod g-w %s)", in.Path, in.Path)
+		err = fault.JailBad.Permanent("%s: is root's, and its group can change it (try: chmod g-w %s)", in.Path, in.Path)
 	}
 	if err != nil {
 		in.Close()
@@ -129,6 +131,9 @@ func (s *start) mayOwn(uid uint32) bool { return uid == 0 || int(uid) == s.m.Use
 // lies is looked what lies beside it.
 func (s *start) kernel(in *handle.Dir) (*kernel.Image, error) {
 	f, err := s.openFile(in, s.m.Kernel)
+	if errors.Is(err, errAbsent) {
+		return nil, fault.KernelMissing.Of(err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +149,7 @@ func (s *start) kernel(in *handle.Dir) (*kernel.Image, error) {
 		return nil, fmt.Errorf("%s: %w", f.Path, err)
 	}
 	if !image.NoReboot {
-		s.Say(fmt.Sprintf("warning: %s: has no argument noreboot, so a guest's reboot passes no check", f.Path))
+		s.Say(fault.KernelReboots, fmt.Sprintf("warning: %s: has no argument noreboot, so a guest's reboot passes no check", f.Path))
 	}
 	if err := s.room.Bring(f, kernelName, jail.Execute); err != nil {
 		return nil, err
@@ -191,19 +196,19 @@ func (s *start) executable(f *handle.File) error {
 		return err
 	}
 	if f.Stat.Mode&(unix.S_ISUID|unix.S_ISGID) != 0 {
-		return fault.Permanent("%s: is set-uid or set-gid (try: chmod ug-s %s)", f.Path, f.Path)
+		return fault.KernelBad.Permanent("%s: is set-uid or set-gid (try: chmod ug-s %s)", f.Path, f.Path)
 	}
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(f.Fd(), &fs); err != nil {
 		return fmt.Errorf("statfs %s: %w", f.Path, err)
 	}
 	if fs.Flags&unix.ST_NOEXEC != 0 {
-		return fault.Permanent("%s: lies on a filesystem that is mounted noexec", f.Path)
+		return fault.KernelBad.Permanent("%s: lies on a filesystem that is mounted noexec", f.Path)
 	}
 	return handle.As(s.m.User.UID, s.m.User.GID, func() error {
 		err := f.Access(unix.X_OK)
 		if errors.Is(err, unix.EACCES) {
-			return fault.Permanent("%s: %s cannot execute it (try: chmod a+rx %s)", f.Path, s.m.User.Name, f.Path)
+			return fault.KernelBad.Permanent("%s: %s cannot execute it (try: chmod a+rx %s)", f.Path, s.m.User.Name, f.Path)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: whether %s can execute it: %w", f.Path, s.m.User.Name, err)
@@ -263,10 +268,10 @@ func (s *start) checkOutput() error {
 		return fmt.Errorf("look at standard output: %w", err)
 	}
 	if fds[0].Revents&(unix.POLLERR|unix.POLLNVAL) != 0 {
-		return fault.Temporary("standard output is closed: the log that read it has died")
+		return fault.OutputClosed.Temporary("standard output is closed: the log that read it has died")
 	}
 	if nowhere(1) {
-		s.Say("warning: standard output is closed, so the guest's log is lost (>/dev/null says that it may be)")
+		s.Say(fault.OutputClosed, "warning: standard output is closed, so the guest's log is lost (>/dev/null says that it may be)")
 	}
 	return nil
 }

@@ -44,5 +44,6 @@ func (o Options) failed(err error) {
 	if errors.As(err, &held) && held.Runs || os.Geteuid() != 0 {
 		return
 	}
-	lock.Leave(dir, lock.Note{Since: time.Now(), Message: fault.Line(fault.Parts(err)[0].Error())})
+	first := fault.Parts(err)[0]
+	lock.Leave(dir, lock.Note{Since: time.Now(), Message: fault.Line(first.Error()), ID: fault.IDOf(first)})
 }

@@ -73,7 +73,7 @@ func (m *Machine) endSupervisors(ctx context.Context) error {
 			return nil
 		}
 		if time.Now().After(until) {
-			return fault.Temporary("%s: the supervisor was told to end, and does not", running)
+			return fault.SupervisorStuck.Temporary("%s: the supervisor was told to end, and does not", running)
 		}
 		if err := pause(ctx); err != nil {
 			return err

@@ -100,7 +100,7 @@ func (k *kernel) dial(ctx context.Context) error {
 	// that which was dialled.
 	ended, err := k.wait(ctx, 0)
 	if ended {
-		err = fault.Temporary("%s: the guest has just ended", k.m.Real)
+		err = fault.GuestDown.Temporary("%s: the guest has just ended", k.m.Real)
 	}
 	if err != nil {
 		c.Close()

@@ -43,7 +43,7 @@ func (k *kernel) kill(ctx context.Context, s *Stopped) error {
 		return err
 	}
 	if !ended {
-		return fault.Temporary("%s: process %d was killed, and does not end (state D in ps?)", k.m.Real, k.pid)
+		return fault.GuestStays.Temporary("%s: process %d was killed, and does not end (state D in ps?)", k.m.Real, k.pid)
 	}
 	if alone {
 		if err := lock.EndInside(&jail, k.uid); err != nil {

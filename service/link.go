@@ -87,7 +87,7 @@ func (m *Machine) linked() (bool, error) {
 	case errors.Is(err, unix.ENOENT):
 		return false, nil
 	case errors.Is(err, unix.EINVAL):
-		return false, fault.Permanent("%s: is no symbolic link, and not ours (remove it)", m.Link())
+		return false, fault.AlreadyThere.Permanent("%s: is no symbolic link, and not ours (remove it)", m.Link())
 	case err != nil:
 		return false, m.linkFault(err)
 	}
@@ -97,7 +97,7 @@ func (m *Machine) linked() (bool, error) {
 	}
 	var there unix.Stat_t
 	if err := unix.Stat(m.Link(), &there); err != nil || there.Dev != st.Dev || there.Ino != st.Ino {
-		return false, fault.Permanent("%s: leads to %s, not to %s (remove it)", m.Link(), to, m.Real)
+		return false, fault.AlreadyThere.Permanent("%s: leads to %s, not to %s (remove it)", m.Link(), to, m.Real)
 	}
 	return true, nil
 }
@@ -117,11 +117,11 @@ func (m *Machine) unlink() error {
 func (m *Machine) linkFault(err error) error {
 	switch {
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ENOTDIR):
-		return fault.Permanent("%s: there is no such directory (--service names the one that svscan looks through)", m.into)
+		return fault.SupervisorMissing.Permanent("%s: there is no such directory (--service names the one that svscan looks through)", m.into)
 	case errors.Is(err, unix.EROFS):
 		return fault.Permanent("%s: is on a filesystem that is mounted read-only (remount it, or name another one by --service)", m.into)
 	case errors.Is(err, unix.EACCES), errors.Is(err, unix.EPERM):
-		return fault.Permanent("%w (needs root)", err)
+		return fault.NeedRoot.Permanent("%w (needs root)", err)
 	}
 	return err
 }

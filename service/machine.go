@@ -109,7 +109,7 @@ func pause(ctx context.Context) error {
 
 func needRoot() error {
 	if os.Geteuid() != 0 {
-		return fault.Permanent("needs root")
+		return fault.NeedRoot.Permanent("needs root")
 	}
 	return nil
 }

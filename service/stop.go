@@ -160,13 +160,13 @@ func (k *kernel) force(ctx context.Context, s *Stopped) error {
 			return k.m.straysOf(k.uid)
 		}
 	}
-	return fault.Temporary("%s: process %d was killed, and does not end (state D in ps?)", k.m.Real, k.pid)
+	return fault.GuestStays.Temporary("%s: process %d was killed, and does not end (state D in ps?)", k.m.Real, k.pid)
 }
 
 // ask is end for Shut.
 func (m *Machine) ask(ctx context.Context, h *lock.Holder, until time.Time, s *Stopped) error {
 	return m.shut(ctx, h, until, s, func(k *kernel) error {
-		return fault.Temporary("%s: process %d, the guest, was asked to end, and goes on: %w", m.Real, k.pid, s.Why)
+		return fault.GuestStays.Temporary("%s: process %d, the guest, was asked to end, and goes on: %w", m.Real, k.pid, s.Why)
 	})
 }
 
@@ -233,7 +233,7 @@ func (m *Machine) endStart(ctx context.Context, by int, until time.Time, stopped
 		return m.killUnlocked(ctx, pid, fd, stopped)
 	}
 	if was { // a signal would be a power cut
-		return fault.Temporary("%s: process %d is a guest's kernel and does not hold %s, which was deleted or let go: it cannot be asked (shut the guest down from inside)", m.Real, pid, m.dir.Join(lock.Name))
+		return fault.RunsUnlocked.Temporary("%s: process %d is a guest's kernel and does not hold %s, which was deleted or let go: it cannot be asked (shut the guest down from inside)", m.Real, pid, m.dir.Join(lock.Name))
 	}
 	if err := unix.PidfdSendSignal(fd, unix.SIGTERM, nil, 0); err != nil {
 		return ignore(err, unix.ESRCH)
@@ -269,7 +269,7 @@ func ignore(err, not error) error {
 
 func (m *Machine) stuck(by int) error {
 	if by != 0 {
-		return fault.Temporary("%s: process %d, no guest kernel, holds %s and does not end: a start by hand, or another command", m.Real, by, m.dir.Join(lock.Name))
+		return fault.GuestStays.Temporary("%s: process %d, no guest kernel, holds %s and does not end: a start by hand, or another command", m.Real, by, m.dir.Join(lock.Name))
 	}
-	return fault.Temporary("%s: its supervisor does not do what it is told", m.Real)
+	return fault.SupervisorStuck.Temporary("%s: its supervisor does not do what it is told", m.Real)
 }

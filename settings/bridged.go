@@ -36,7 +36,7 @@ func parseYes(s string) (bool, error) {
 func (m *Machine) checkNet() error {
 	var errs []error
 	fail := func(name, format string, args ...any) {
-		errs = append(errs, fault.Permanent("%s/settings/%s: %s", m.Dir, name, fmt.Sprintf(format, args...)))
+		errs = append(errs, fault.SettingBad.Permanent("%s/settings/%s: %s", m.Dir, name, fmt.Sprintf(format, args...)))
 	}
 	if m.noNet {
 		return nil

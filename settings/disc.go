@@ -23,19 +23,19 @@ func parseCowUnsafe(s string) (allow bool, err error) {
 func (m *Machine) Disc(name, value string) (Disc, error) {
 	stem, n := numberedName(name)
 	if stem != "ubd" || !known(name) {
-		return Disc{}, fault.Permanent("%q is no device of a machine (try ubd0 to ubd7, or net)", name)
+		return Disc{}, fault.SettingBad.Permanent("%q is no device of a machine (try ubd0 to ubd7, or net)", name)
 	}
 	if value != "" {
 		d, err := parseDisc(n, value)
 		if err != nil {
-			return d, fault.Permanent("%s: %w", name, err)
+			return d, fault.SettingBad.Permanent("%s: %w", name, err)
 		}
 		d.Sync, err = m.synced(d)
 		return d, err
 	}
 	i := slices.IndexFunc(m.Discs, func(d Disc) bool { return d.N == n })
 	if i < 0 {
-		return Disc{}, fault.Permanent("%s/settings/%s: %w", m.Dir, name, ErrNoDisc)
+		return Disc{}, fault.SettingBad.Permanent("%s/settings/%s: %w", m.Dir, name, ErrNoDisc)
 	}
 	return m.Discs[i], nil
 }

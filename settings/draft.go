@@ -17,17 +17,17 @@ import (
 func Draft(real string, user Account, texts map[string]string) (*Machine, error) {
 	m := &Machine{Dir: real, Real: real, Name: path.Base(real)}
 	if err := CheckName(m.Name); err != nil {
-		return nil, fault.Permanent("%w", err)
+		return nil, fault.SettingBad.Permanent("%w", err)
 	}
 	m.defaults()
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(texts)) {
 		if !known(name) {
-			faults = append(faults, fault.Permanent("%s: %s", name, unknown(name)))
+			faults = append(faults, fault.SettingBad.Permanent("%s: %s", name, unknown(name)))
 			continue
 		}
 		for _, err := range fault.Parts(m.set(name, splitLines(texts[name]))) {
-			faults = append(faults, fault.Permanent("%s: %w", name, err))
+			faults = append(faults, fault.SettingBad.Permanent("%s: %w", name, err))
 		}
 	}
 	m.User.Name = user.Name

@@ -25,10 +25,10 @@ func readDir(parent *handle.Dir, name string, set func(name string, lines []stri
 func openSettings(parent *handle.Dir, name string) (*handle.Dir, error) {
 	dir, err := parent.List(name)
 	if errors.Is(err, unix.ENOENT) {
-		return nil, fault.Permanent("%s: there is no such directory (mkdir it: one file a setting, none at all will do)", parent.Join(name))
+		return nil, fault.SettingBad.Permanent("%s: there is no such directory (mkdir it: one file a setting, none at all will do)", parent.Join(name))
 	}
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
-		return nil, fault.Permanent("%s: is not a directory", parent.Join(name))
+		return nil, fault.SettingBad.Permanent("%s: is not a directory", parent.Join(name))
 	}
 	return dir, err
 }
@@ -39,13 +39,13 @@ func readFiles(dir *handle.Dir, set func(name string, lines []string) error, kno
 		return []error{err}
 	}
 	if len(entries) > maxFiles {
-		return []error{fault.Permanent("%s: more than %d files, not a settings directory", dir.Path, maxFiles)}
+		return []error{fault.SettingBad.Permanent("%s: more than %d files, not a settings directory", dir.Path, maxFiles)}
 	}
 	slices.SortFunc(entries, func(a, b handle.Entry) int { return strings.Compare(a.Name, b.Name) })
 	var faults []error
 	for _, e := range entries {
 		if !known(e.Name) {
-			faults = append(faults, fault.Permanent("%s: %s", dir.Join(e.Name), unknown(e.Name)))
+			faults = append(faults, fault.SettingBad.Permanent("%s: %s", dir.Join(e.Name), unknown(e.Name)))
 			continue
 		}
 		if err := readFile(dir, e, set); err != nil {
@@ -63,7 +63,7 @@ func readFile(dir *handle.Dir, e handle.Entry, set func(name string, lines []str
 	}
 	var faults []error
 	for _, err := range fault.Parts(set(e.Name, lines)) {
-		faults = append(faults, fault.Permanent("%s: %w", dir.Join(e.Name), err))
+		faults = append(faults, fault.SettingBad.Permanent("%s: %w", dir.Join(e.Name), err))
 	}
 	return errors.Join(faults...)
 }
@@ -95,14 +95,14 @@ func readLines(dir *handle.Dir, e handle.Entry) ([]string, error) {
 		return nil, err
 	}
 	if f.Stat.Size > maxFile {
-		return nil, fault.Permanent("%s: is %d bytes, a setting is at most %d", f.Path, f.Stat.Size, maxFile)
+		return nil, fault.SettingBad.Permanent("%s: is %d bytes, a setting is at most %d", f.Path, f.Stat.Size, maxFile)
 	}
 	text, err := f.Read(maxFile + 1)
 	if err != nil {
 		return nil, err
 	}
 	if len(text) > maxFile {
-		return nil, fault.Permanent("%s: is over %d bytes", f.Path, maxFile)
+		return nil, fault.SettingBad.Permanent("%s: is over %d bytes", f.Path, maxFile)
 	}
 	return splitLines(string(text)), nil
 }

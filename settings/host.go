@@ -63,7 +63,7 @@ func ReadHost(name string) (*Host, error) {
 		return h, nil
 	}
 	if errors.Is(err, unix.ENOTDIR) {
-		return h, fault.Permanent("%s: is not a directory", name)
+		return h, fault.SettingBad.Permanent("%s: is not a directory", name)
 	}
 	if err != nil {
 		return h, err
@@ -77,7 +77,7 @@ func (h *Host) File(setting string) string { return path.Join(h.Dir, setting) }
 
 func knownHost(name string) bool {
 	switch name {
-	case "external", "min-uptime", "stagger", "ping-timeout", "retry-delay", "publish", "radvd-conf", "guest-to-host", "account-keys", "overcommit":
+	case "external", "min-uptime", "stagger", "ping-timeout", "retry-delay", "publish", "radvd-conf", "guest-to-host", "account-keys", "overcommit", "log-format":
 		return true
 	}
 	return false
@@ -114,6 +114,10 @@ func (h *Host) set(name string, lines []string) (err error) {
 		h.Publish = v == "proxy"
 		if v != "proxy" && v != "none" {
 			err = fmt.Errorf("%q is no way to publish (try proxy or none)", v)
+		}
+	case "log-format": // see LogFormat
+		if !IsLogFormat(v) {
+			err = fmt.Errorf("%q is no format of a log (try text or json)", v)
 		}
 	case "account-keys":
 		h.AccountKeys, err = parseYes(v)

@@ -35,6 +35,7 @@ func TestReadHost(t *testing.T) {
 		{"no directory", "/none", defaults},
 		{"empty directory", hostDir(t, nil), defaults},
 		{"all", hostDir(t, map[string]string{"external": "eth0\n", "min-uptime": "0", "stagger": "2-3", "ping-timeout": "50", "retry-delay": "0", "publish": "none", "radvd-conf": "/run/radvd.conf"}), changed},
+		{"log-format json", hostDir(t, map[string]string{"log-format": "json"}), defaults},
 		{"guest-to-host no", hostDir(t, map[string]string{"guest-to-host": "no"}), defaults},
 		{"guest-to-host yes", hostDir(t, map[string]string{"guest-to-host": "yes"}), open},
 		{"guest-to-host some", hostDir(t, map[string]string{"guest-to-host": "udp/53 \n# the same\ntcp/53\n"}), some},

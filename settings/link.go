@@ -44,7 +44,7 @@ func ReadLink(dir *handle.Dir, name string, accounts *Accounts) (Link, error) {
 		}
 	}
 	if p := m.IP6[0]; p.Bits() != 64 {
-		return Link{}, fault.Permanent("%s: %q is a single address, which only a bridged guest has", d.Join("ip6"), p.Addr())
+		return Link{}, fault.SettingBad.Permanent("%s: %q is a single address, which only a bridged guest has", d.Join("ip6"), p.Addr())
 	}
 	if m.TAP == "" && !m.namesTAP() {
 		m.User, err = accounts.find(m.User.Name)

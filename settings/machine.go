@@ -95,7 +95,7 @@ func (m *Machine) UnderSeccomp() bool {
 // jail would end a guest's process for what the kernel's own is to hand over.
 func (m *Machine) checkSeccomp() error {
 	if m.Seccomp == SeccompKill && m.UnderSeccomp() {
-		return fault.Permanent("%s/settings/seccomp: \"kill\" cannot be with seccomp=%s in settings/args: it would end the guest's own processes (try on)", m.Dir, m.GuestSeccomp())
+		return fault.SettingBad.Permanent("%s/settings/seccomp: \"kill\" cannot be with seccomp=%s in settings/args: it would end the guest's own processes (try on)", m.Dir, m.GuestSeccomp())
 	}
 	return nil
 }
@@ -173,7 +173,7 @@ func Locate(machines, name string) (string, error) {
 		return name, nil
 	}
 	if err := CheckName(name); err != nil {
-		return "", fault.Permanent("%w", err)
+		return "", fault.Usage.Permanent("%w", err)
 	}
 	return path.Join(machines, name), nil
 }

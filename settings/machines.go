@@ -15,7 +15,7 @@ import (
 func Machines(root string) (names []string, err error) {
 	entries, err := os.ReadDir(root)
 	if errors.Is(err, unix.ENOENT) {
-		return nil, fault.Permanent("%s: there is no such directory", root)
+		return nil, fault.MachineMissing.Permanent("%s: there is no such directory", root)
 	}
 	if err != nil {
 		return nil, fault.Permanent("%w", err)

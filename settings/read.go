@@ -38,7 +38,7 @@ func readBy(dir *handle.Dir, account func(name string) (Account, error)) (*Machi
 	}
 	m := &Machine{Dir: dir.Path, Real: real, Name: path.Base(real)}
 	if err := CheckName(m.Name); err != nil {
-		return nil, fault.Permanent("%s: %w", real, err)
+		return nil, fault.SettingBad.Permanent("%s: %w", real, err)
 	}
 	m.defaults()
 	faults := readDir(dir, "settings", func(name string, lines []string) error {
@@ -309,7 +309,7 @@ func lookup(name string) (Account, error) {
 		return Account{}, fault.Temporary("cannot look up the account %q: %w", name, err)
 	}
 	if err != nil {
-		return Account{}, fault.Permanent("no account %q (try: useradd --system --user-group --shell /usr/sbin/nologin %s)", name, name)
+		return Account{}, fault.AccountMissing.Permanent("no account %q (try: useradd --system --user-group --shell /usr/sbin/nologin %s)", name, name)
 	}
 	uid, err := strconv.Atoi(u.Uid)
 	if err != nil {
@@ -320,7 +320,7 @@ func lookup(name string) (Account, error) {
 		return Account{}, err
 	}
 	if uid == 0 || gid == 0 {
-		return Account{}, fault.Permanent("%q is root or of root's group: a guest never runs as that", name)
+		return Account{}, fault.SettingBad.Permanent("%q is root or of root's group: a guest never runs as that", name)
 	}
 	return Account{name, uid, gid}, nil
 }

@@ -53,7 +53,7 @@ func (m *Machine) synced(d Disc) (bool, error) {
 	yes, named := m.sync[d.N]
 	switch {
 	case d.Sync && named && !yes:
-		return false, fault.Permanent("%s/settings/sync: \"ubd%d no\", and the disc has the flag s (remove one of them)", m.Dir, d.N)
+		return false, fault.SettingBad.Permanent("%s/settings/sync: \"ubd%d no\", and the disc has the flag s (remove one of them)", m.Dir, d.N)
 	case d.Sync:
 		return true, nil
 	case d.ReadOnly:

@@ -136,7 +136,7 @@ func (s *session) tell(ctx context.Context, r request.Request) error {
 func number(text string) (int, error) {
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 0 || n > request.MaxLines || strconv.Itoa(n) != text {
-		return 0, fault.Permanent("-n: %q is no number of lines (0 to %d)", text, request.MaxLines)
+		return 0, fault.Usage.Permanent("-n: %q is no number of lines (0 to %d)", text, request.MaxLines)
 	}
 	return n, nil
 }

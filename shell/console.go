@@ -86,7 +86,7 @@ func (s *session) join(ctx context.Context, c *command, args []string) error {
 	}
 	channel := channel(name)
 	if !console.IsChannel(channel) {
-		return fault.Permanent("%.40q is no console (con0 to con15, ssl0 to ssl63)", name)
+		return fault.Usage.Permanent("%.40q is no console (con0 to con15, ssl0 to ssl63)", name)
 	}
 	return s.view(ctx, &door{s: s, channel: channel}, screen.Is(os.Stdin), nil)
 }

@@ -39,7 +39,7 @@ func (s *session) prompt(ctx context.Context) error {
 		line, err := s.line(t)
 		switch {
 		case ctx.Err() != nil:
-			return fault.Temporary("told to stop")
+			return fault.Stopped.Temporary("told to stop")
 		case errors.Is(err, io.EOF):
 			fmt.Fprintln(s.out)
 			return nil

@@ -34,11 +34,11 @@ func parse(line string) (c *command, args []string, err error) {
 		return nil, nil, tooLong(maxKeyLine)
 	}
 	if first := firstWord(line); slices.Contains(foreign, first) {
-		return nil, nil, fault.Permanent("%s: this account has no files and no programs: it can only look after its guest (try: help)", first)
+		return nil, nil, fault.Usage.Permanent("%s: this account has no files and no programs: it can only look after its guest (try: help)", first)
 	}
 	for _, r := range line {
 		if !strings.ContainsRune(plain+" \t", r) {
-			return nil, nil, fault.Permanent("%q has no meaning here: a command is words and blanks (try: help)", r)
+			return nil, nil, fault.Usage.Permanent("%q has no meaning here: a command is words and blanks (try: help)", r)
 		}
 	}
 	words := strings.Fields(line)
@@ -55,7 +55,7 @@ func parse(line string) (c *command, args []string, err error) {
 	return c, words[1:], nil
 }
 
-func tooLong(most int) error { return fault.Permanent("a command of more than %d bytes", most) }
+func tooLong(most int) error { return fault.Usage.Permanent("a command of more than %d bytes", most) }
 
 // firstWord is what would be the program's name, were there programs.
 func firstWord(line string) string {
@@ -76,7 +76,7 @@ func find(name string) (*command, error) {
 	if near := spelling.Nearest(name[:min(len(name), 40)], names()); len(near) > 0 {
 		meant = "did you mean " + strings.Join(near, " or ") + "? "
 	}
-	return nil, fault.Permanent("%.40q is no command (%stry: help)", name, meant)
+	return nil, fault.Usage.Permanent("%.40q is no command (%stry: help)", name, meant)
 }
 
 // names are the commands', as they are shown and completed.
@@ -89,7 +89,7 @@ func names() (all []string) {
 
 // usage is what is wrong with a command's arguments.
 func (c *command) usage() error {
-	return fault.Permanent("usage: %s (try: help %s)", c.form(), c.name)
+	return fault.Usage.Permanent("usage: %s (try: help %s)", c.form(), c.name)
 }
 
 // form is how it is typed.

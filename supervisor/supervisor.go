@@ -41,7 +41,7 @@ func Read(dir *handle.Dir) (Status, error) {
 func Send(dir *handle.Dir, o Order) error {
 	err := order(dir, o)
 	if errors.Is(err, fs.ErrPermission) {
-		return fault.Permanent("%w (only root tells a supervisor)", err)
+		return fault.NeedRoot.Permanent("%w (only root tells a supervisor)", err)
 	}
 	return err
 }
@@ -69,7 +69,7 @@ func order(dir *handle.Dir, o Order) error {
 	defer unix.Close(fifo)
 	if _, err := unix.Write(fifo, []byte{o.letter(s)}); err != nil {
 		if errors.Is(err, unix.EAGAIN) {
-			return fault.Temporary("%s: is full of orders that supervise does not read", d.join("control"))
+			return fault.SupervisorStuck.Temporary("%s: is full of orders that supervise does not read", d.join("control"))
 		}
 		return fmt.Errorf("write to %s: %w", d.join("control"), err)
 	}
@@ -127,7 +127,7 @@ func (d *directory) control() (int, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFIFO {
 		unix.Close(fd)
-		return -1, fault.Permanent("%s: is no fifo (remove %s while nothing supervises the machine)", d.join("control"), d.name)
+		return -1, fault.SupervisorStuck.Permanent("%s: is no fifo (remove %s while nothing supervises the machine)", d.join("control"), d.name)
 	}
 	return fd, nil
 }
@@ -177,5 +177,5 @@ func (d *directory) status() (Status, error) {
 }
 
 func (d *directory) notRunning() error {
-	return fault.Temporary("%s: %w", d.name, ErrNotRunning)
+	return fault.SupervisorMissing.Temporary("%s: %w", d.name, ErrNotRunning)
 }

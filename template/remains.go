@@ -48,7 +48,7 @@ func endHolders(name string) error {
 		}
 		if time.Now().After(end) {
 			if signal == unix.SIGKILL {
-				return fault.Temporary("%s: held by %s, of a build that was killed, which does not end", name, lock.Describe(holders))
+				return fault.StraysStay.Temporary("%s: held by %s, of a build that was killed, which does not end", name, lock.Describe(holders))
 			}
 			signal, end = unix.SIGKILL, time.Now().Add(patience)
 		}

@@ -35,7 +35,7 @@ func (t *Template) Remove(machines string) error {
 		return err
 	}
 	if len(users) > 0 {
-		return fault.Permanent("%s: stays, since these stand on it: %s", t.Full(), strings.Join(users, ", "))
+		return fault.InUse.Permanent("%s: stays, since these stand on it: %s", t.Full(), strings.Join(users, ", "))
 	}
 	return errors.Join(os.Remove(t.Image()), os.Remove(t.manifest()))
 }

@@ -117,9 +117,9 @@ func (s *Store) none(full string) error {
 		names = append(names, t.Name, t.Full())
 	}
 	if near := spelling.Nearest(full, slices.Compact(names)); len(near) > 0 {
-		return fault.Permanent("%s: there is no template %s (did you mean %s?)", s.Dir, full, strings.Join(near, " or "))
+		return fault.TemplateMissing.Permanent("%s: there is no template %s (did you mean %s?)", s.Dir, full, strings.Join(near, " or "))
 	}
-	return fault.Permanent("%s: there is no template %s", s.Dir, full)
+	return fault.TemplateMissing.Permanent("%s: there is no template %s", s.Dir, full)
 }
 
 // Lock keeps all others from making and removing templates, until it is closed.
@@ -134,7 +134,7 @@ func (s *Store) Lock() (*os.File, error) {
 	}
 	f.Close()
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, fault.Temporary("%s: another build, update or removal is going on", s.Dir)
+		return nil, fault.Busy.Temporary("%s: another build, update or removal is going on", s.Dir)
 	}
 	return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 }

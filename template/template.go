@@ -78,10 +78,10 @@ func Stamp(t time.Time) string { return t.UTC().Format(layout) }
 func ParseName(full string) (name, stamp string, err error) {
 	name, stamp, certain := strings.Cut(full, "@")
 	if err := settings.CheckName(name); err != nil {
-		return "", "", fault.Permanent("%q is no name of a template (letters, digits, then also . _ -, at most 63; @STAMP for a certain one)", full)
+		return "", "", fault.Usage.Permanent("%q is no name of a template (letters, digits, then also . _ -, at most 63; @STAMP for a certain one)", full)
 	}
 	if t, err := time.Parse(layout, stamp); certain && (err != nil || Stamp(t) != stamp) {
-		return "", "", fault.Permanent("%q: %q is no stamp (as list shows them, such as 20260102T150405Z)", full, stamp)
+		return "", "", fault.Usage.Permanent("%q: %q is no stamp (as list shows them, such as 20260102T150405Z)", full, stamp)
 	}
 	return name, stamp, nil
 }

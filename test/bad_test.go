@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"uml/fault"
 	"uml/test/lab"
 )
 
@@ -18,45 +19,46 @@ func TestBadInput(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		code int
+		id   fault.ID
 		want string
 		make func(l *lab.Lab, m *lab.Machine) // what is wrong
 	}{
-		{"no settings", 100, "settings: there is no such directory", on("rm -r settings")},
-		{"no setting of that name", 100, "settings/colour: is not a setting", on("echo red >settings/colour")},
-		{"unknown user", 100, `no account "nobody-here"`, on("echo nobody-here >settings/user")},
-		{"user root", 100, `"root" is root`, on("echo root >settings/user")},
-		{"no kernel", 100, "jail/linux: there is no such file", on("rm jail/linux")},
-		{"kernel not executable", 100, "jail/linux: guest cannot execute it", on("chmod 644 jail/linux")},
-		{"kernel is a script", 100, "jail/linux: ", on("printf '#!/bin/sh\\n' >jail/linux")},
-		{"kernel of another architecture", 100, "jail/linux: ", on(`printf '\267' | dd of=jail/linux bs=1 seek=18 conv=notrunc 2>&1`)},
-		{"no disc", 100, "jail/ubd0: there is no such file", on("rm jail/ubd0")},
-		{"kernel below a user's directory", 100, "/d: others than root can change it", on(`
+		{"no settings", 100, fault.SettingBad, "settings: there is no such directory", on("rm -r settings")},
+		{"no setting of that name", 100, fault.SettingBad, "settings/colour: is not a setting", on("echo red >settings/colour")},
+		{"unknown user", 100, fault.AccountMissing, `no account "nobody-here"`, on("echo nobody-here >settings/user")},
+		{"user root", 100, fault.SettingBad, `"root" is root`, on("echo root >settings/user")},
+		{"no kernel", 100, fault.KernelMissing, "jail/linux: there is no such file", on("rm jail/linux")},
+		{"kernel not executable", 100, fault.KernelBad, "jail/linux: guest cannot execute it", on("chmod 644 jail/linux")},
+		{"kernel is a script", 100, fault.KernelBad, "jail/linux: ", on("printf '#!/bin/sh\\n' >jail/linux")},
+		{"kernel of another architecture", 100, fault.KernelBad, "jail/linux: ", on(`printf '\267' | dd of=jail/linux bs=1 seek=18 conv=notrunc 2>&1`)},
+		{"no disc", 100, fault.DiscMissing, "jail/ubd0: there is no such file", on("rm jail/ubd0")},
+		{"kernel below a user's directory", 100, fault.NotRoots, "/d: others than root can change it", on(`
 			mkdir -m 777 d; cp jail/linux d; ln -s d/linux link
 			echo $PWD/link >settings/kernel`)},
-		{"backing file in another's jail", 100, "/other/jail: others than root can change it", on(`
+		{"backing file in another's jail", 100, fault.NotRoots, "/other/jail: others than root can change it", on(`
 			mkdir -p other/jail; chown daemon other/jail; truncate -s 1M other/jail/base
 			echo "$PWD/other/jail/base flags=r" >settings/ubd1`)},
-		{"disc is a directory", 100, "jail/ubd0: is a directory", on("rm jail/ubd0; mkdir jail/ubd0")},
-		{"disc is a fifo", 100, "jail/ubd0: is a fifo", on("rm jail/ubd0; mkfifo jail/ubd0")},
-		{"disc is a device", 100, "jail/ubd0: is a device", on("rm jail/ubd0; mknod jail/ubd0 c 1 3")},
-		{"disc is a symbolic link", 100, "jail/ubd0: ", on("mv jail/ubd0 jail/x; ln -s x jail/ubd0")},
-		{"disc not the user's to write", 100, "jail/ubd0: guest cannot write it", on("chown root jail/ubd0; chmod 600 jail/ubd0")},
-		{"disc open elsewhere", 111, "jail/ubd0: ", discOpen},
-		{"no jail", 100, "jail: there is no such directory", on("rm -r jail")},
-		{"jail of somebody else", 100, "jail: must be root's or guest's", on("chown daemon jail")},
-		{"TAP's name taken", 100, "tap_guest", on("ip link add tap_guest type veth peer name x")},
-		{"another user's TAP", 100, "tap_guest", on("ip tuntap add tap_guest mode tap user daemon")},
-		{"no external interface", 111, "nosuch0", func(l *lab.Lab, m *lab.Machine) { l.SetHost("external", "nosuch0") }},
-		{"external without carrier", 111, "ext0", noCarrier},
-		{"no tun device", 100, "/dev/net/tun", on("mount -t tmpfs none /dev/net")},
-		{"tracing forbidden", 100, "kernel.yama.ptrace_scope is 2", on(`
+		{"disc is a directory", 100, fault.DiscBad, "jail/ubd0: is a directory", on("rm jail/ubd0; mkdir jail/ubd0")},
+		{"disc is a fifo", 100, fault.DiscBad, "jail/ubd0: is a fifo", on("rm jail/ubd0; mkfifo jail/ubd0")},
+		{"disc is a device", 100, fault.DiscBad, "jail/ubd0: is a device", on("rm jail/ubd0; mknod jail/ubd0 c 1 3")},
+		{"disc is a symbolic link", 100, fault.DiscBad, "jail/ubd0: ", on("mv jail/ubd0 jail/x; ln -s x jail/ubd0")},
+		{"disc not the user's to write", 100, fault.DiscBad, "jail/ubd0: guest cannot write it", on("chown root jail/ubd0; chmod 600 jail/ubd0")},
+		{"disc open elsewhere", 111, fault.DiscInUse, "jail/ubd0: ", discOpen},
+		{"no jail", 100, fault.JailBad, "jail: there is no such directory", on("rm -r jail")},
+		{"jail of somebody else", 100, fault.JailBad, "jail: must be root's or guest's", on("chown daemon jail")},
+		{"TAP's name taken", 100, fault.TAPForeign, "tap_guest", on("ip link add tap_guest type veth peer name x")},
+		{"another user's TAP", 100, fault.TAPForeign, "tap_guest", on("ip tuntap add tap_guest mode tap user daemon")},
+		{"no external interface", 111, fault.NetworkDown, "nosuch0", func(l *lab.Lab, m *lab.Machine) { l.SetHost("external", "nosuch0") }},
+		{"external without carrier", 111, fault.NetworkDown, "ext0", noCarrier},
+		{"no tun device", 100, fault.HostNoTun, "/dev/net/tun", on("mount -t tmpfs none /dev/net")},
+		{"tracing forbidden", 100, fault.HostNoTrace, "kernel.yama.ptrace_scope is 2", on(`
 			mount -t tmpfs none /proc/sys/kernel
 			mkdir /proc/sys/kernel/yama
 			echo 2 >/proc/sys/kernel/yama/ptrace_scope`)},
-		{"address answers", 111, address, func(l *lab.Lab, m *lab.Machine) {
+		{"address answers", 111, fault.AddressAnswers, address, func(l *lab.Lab, m *lab.Machine) {
 			l.MustOther("ip", "addr", "add", address+"/32", "dev", "lo")
 		}},
-		{"no room for the swap", 111, "jail/swap: ", on(`
+		{"no room for the swap", 111, fault.NoRoom, "jail/swap: ", on(`
 			cp -a jail x
 			mount -t tmpfs -o size=40M,mode=755 none jail
 			cp -a x/. jail; rm -r x; chown guest: jail
@@ -70,6 +72,7 @@ func TestBadInput(t *testing.T) {
 			test.make(l, m)
 			before := l.State()
 			refused(t, m.Run("uml-run"), test.code, test.want)
+			saidIDs(t, m.Run("uml-run", "--log-format", "json"), m.Name, test.code, test.id)
 			same(t, before, l.State())
 		})
 	}

@@ -51,6 +51,8 @@ func TestCompletion(t *testing.T) {
 		{"uml-machine ren", "rename"},
 		{"uml-machine remove ma", "mail"},
 		{"uml-disk cow merge " + l.Dir + "/oth", other},
+		{"uml-run --log-format j", "json"},
+		{"uml-run --log-format json ma", "mail"},
 		{"uml-ctl list none", ""},
 		{"uml-ctl log web", "web1 web2"},
 		{"uml-ctl memory web1 ", ""},

@@ -12,7 +12,7 @@ import (
 func (r Runner) Download(ctx context.Context, name string) error {
 	code, said, err := r.run(ctx, nil, "apt-get", "-q", "download", name)
 	if err == nil && code != 0 {
-		err = fault.Permanent("apt-get download %s: %s", name, said)
+		err = fault.ProgramFailed.Permanent("apt-get download %s: %s", name, said)
 	}
 	return err
 }

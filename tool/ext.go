@@ -21,7 +21,7 @@ func (r Runner) make(ctx context.Context, f *os.File, options ...string) error {
 	args := append([]string{"-q", "-F", "-b", strconv.Itoa(Block)}, options...)
 	code, said, err := r.run(ctx, []*os.File{f}, "mkfs.ext4", append(args, given(0))...)
 	if err == nil && code != 0 {
-		err = fault.Permanent("mkfs.ext4: %s", said)
+		err = fault.ProgramFailed.Permanent("mkfs.ext4: %s", said)
 	}
 	return err
 }
@@ -36,13 +36,13 @@ func (r Runner) MakeOf(ctx context.Context, f, dir *os.File, inodes int, id stri
 		return ErrRoom
 	}
 	if err == nil && code != 0 {
-		err = fault.Permanent("mkfs.ext4: %s", said)
+		err = fault.ProgramFailed.Permanent("mkfs.ext4: %s", said)
 	}
 	return err
 }
 
 // ErrRoom is of a filesystem that is too small for what it is to have.
-var ErrRoom = fault.Permanent("mkfs.ext4: there is no room for all")
+var ErrRoom = fault.NoRoom.Permanent("mkfs.ext4: there is no room for all")
 
 // spareInodes are those that ext4 keeps for itself, and lost+found's.
 const spareInodes = 12
@@ -76,7 +76,7 @@ func (r Runner) Resize(ctx context.Context, f *os.File, size int64) error {
 	code, said, err := r.run(ctx, []*os.File{f}, "resize2fs", "-f", given(0), strconv.FormatInt(size/1024, 10)+"K")
 	if err == nil && code != 0 {
 		said, _, _ = strings.Cut(said, " Please run") // e2fsck on a copy that is nobody's any more
-		err = fault.Permanent("resize2fs: %s (nothing was changed)", said)
+		err = fault.ProgramFailed.Permanent("resize2fs: %s (nothing was changed)", said)
 	}
 	return err
 }

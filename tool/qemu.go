@@ -21,7 +21,7 @@ func (r Runner) ToQcow2(ctx context.Context, dst, src *os.File) error {
 func (r Runner) convert(ctx context.Context, dst, src *os.File, from, to string) error {
 	code, said, err := r.run(ctx, []*os.File{src, dst}, "qemu-img", "convert", "-f", from, "-O", to, given(0), given(1))
 	if err == nil && code != 0 {
-		err = fault.Permanent("qemu-img: %s", said)
+		err = fault.ProgramFailed.Permanent("qemu-img: %s", said)
 	}
 	return err
 }

@@ -115,7 +115,7 @@ func find(name string) (string, error) {
 			return p, nil
 		}
 	}
-	return "", fault.Permanent("%s is not installed (try: apt-get install %s)", name, packages[name])
+	return "", fault.ProgramMissing.Permanent("%s is not installed (try: apt-get install %s)", name, packages[name])
 }
 
 // A tail keeps the last of what a program says, however much it is.

@@ -53,7 +53,7 @@ type trial struct {
 // Run is nil if the guest came up. Nothing is left of it.
 func Run(ctx context.Context, o Options) error {
 	if os.Geteuid() != 0 {
-		return fault.Permanent("needs root")
+		return fault.NeedRoot.Permanent("needs root")
 	}
 	t := &trial{Options: o}
 	ended := make(chan error)
@@ -74,7 +74,7 @@ func (t *trial) run(ctx context.Context) error {
 	}
 	var err error
 	if t.dir, err = handle.OpenDir(t.Machine); errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
-		return fault.Permanent("%s: there is no such machine", t.Machine)
+		return fault.MachineMissing.Permanent("%s: there is no such machine", t.Machine)
 	}
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ func (c *Conn) left(begun time.Time) time.Duration {
 }
 
 func (c *Conn) silent() error {
-	return fault.Temporary("nothing was heard for %v: the wire is cut, or the other host does not answer", c.silence)
+	return fault.PeerSilent.Temporary("nothing was heard for %v: the wire is cut, or the other host does not answer", c.silence)
 }
 
 // A mouth does not wait for longer than a silence may be: a pipe to an sshd whose wire was cut

@@ -244,7 +244,7 @@ func next(r *bufio.Reader, buf []byte) (kind byte, payload []byte, err error) {
 // cut: an end within a frame is no end.
 func cut(err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fault.Temporary("the wire was cut")
+		return fault.PeerSilent.Temporary("the wire was cut")
 	}
 	return err
 }

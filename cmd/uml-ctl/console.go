@@ -37,22 +37,23 @@ func view(c *cli.Context) error {
 		return err
 	}
 	if len(names) == 0 {
-		return fault.Permanent("no NAME of a machine (see --help)")
+		return fault.Usage.Permanent("no NAME of a machine (see --help)")
 	}
 	if len(names) > 2 {
-		return fault.Permanent("%d names, it takes a machine and a console (see --help)", len(names))
+		return fault.Usage.Permanent("%d names, it takes a machine and a console (see --help)", len(names))
 	}
 	channel := "con1"
 	if len(names) == 2 {
 		channel = names[1]
 	}
 	if !console.IsChannel(channel) {
-		return fault.Permanent("%q is no console (con0 to con15, ssl0 to ssl63)", mconsole.Clean(channel))
+		return fault.Usage.Permanent("%q is no console (con0 to con15, ssl0 to ssl63)", mconsole.Clean(channel))
 	}
 	dir, err := cmdline.Locate(c, names[0])
 	if err != nil {
 		return err
 	}
+	cmdline.About(dir)
 	plain := c.Bool("plain")
 	if !c.IsSet("plain") {
 		plain = !screen.Is(os.Stdout)

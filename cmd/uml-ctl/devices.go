@@ -44,7 +44,7 @@ func resize(c *cli.Context) error {
 		if len(args) > 0 {
 			var err error
 			if size, err = settings.ParseSize(args[0]); err != nil || size <= 0 {
-				return fault.Permanent("%q is not a size (try 64M or 1G)", args[0])
+				return fault.Usage.Permanent("%q is not a size (try 64M or 1G)", args[0])
 			}
 		}
 		return runscript.Memory(ctx, o, size)
@@ -58,21 +58,22 @@ func device(c *cli.Context, least, most int, do func(context.Context, runscript.
 		return err
 	}
 	if len(args) == 0 {
-		return fault.Permanent("no NAME of a machine (see --help)")
+		return fault.Usage.Permanent("no NAME of a machine (see --help)")
 	}
 	if len(args) < least || len(args) > most {
-		return fault.Permanent("%s: takes %s (see --help)", c.Command.Name, c.Command.ArgsUsage)
+		return fault.Usage.Permanent("%s: takes %s (see --help)", c.Command.Name, c.Command.ArgsUsage)
 	}
 	dir, err := cmdline.Locate(c, args[0])
 	if err != nil {
 		return err
 	}
+	cmdline.About(dir)
 	if c.Duration("timeout") <= 0 {
-		return fault.Permanent("--timeout: %v is no time to wait", c.Duration("timeout"))
+		return fault.Usage.Permanent("--timeout: %v is no time to wait", c.Duration("timeout"))
 	}
 	ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, c.Duration("timeout"))
 	defer cancel()
-	return do(ctx, runscript.Options{Dir: dir, HostDir: c.String("host-settings"), Out: os.Stdout, Say: cmdline.Say("uml-ctl")}, args[1:])
+	return do(ctx, runscript.Options{Dir: dir, HostDir: c.String("host-settings"), Out: os.Stdout, Say: cmdline.Log("uml-ctl", dir)}, args[1:])
 }

@@ -67,7 +67,7 @@ func showList(c *cli.Context) error {
 	if err != nil && watch != 0 {
 		for _, word := range c.Args().Slice() {
 			if _, is := interval(word); is == nil { // and likely no machine
-				return fault.Permanent("%w (for its seconds: --watch=%s)", err, word)
+				return fault.Usage.Permanent("%w (for its seconds: --watch=%s)", err, word)
 			}
 		}
 	}
@@ -76,7 +76,7 @@ func showList(c *cli.Context) error {
 	}
 	if c.Bool("json") {
 		if watch != 0 {
-			return fault.Permanent("--json and --watch: one of them")
+			return fault.Usage.Permanent("--json and --watch: one of them")
 		}
 		machines, err := look()
 		if err != nil && len(machines) == 0 {

@@ -37,7 +37,7 @@ func showLog(c *cli.Context) error {
 	if len(names) > 1 {
 		for _, flag := range []string{"follow", "lines", "dir"} {
 			if c.IsSet(flag) {
-				return fault.Permanent("--%s, and a TEXT: one of them (see --help)", flag)
+				return fault.Usage.Permanent("--%s, and a TEXT: one of them (see --help)", flag)
 			}
 		}
 		return ask(c)
@@ -49,7 +49,7 @@ func showLog(c *cli.Context) error {
 	dir := c.String("dir")
 	if dir == "" {
 		if len(names) == 0 {
-			return fault.Permanent("no NAME of a machine (see --help)")
+			return fault.Usage.Permanent("no NAME of a machine (see --help)")
 		}
 		machine, err := cmdline.Locate(c, names[0])
 		if err != nil {
@@ -81,7 +81,7 @@ func parseLines(s string) (int, error) {
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < 0 {
-		return 0, fault.Permanent("--lines: %q is no number of lines (try 20, or all)", s)
+		return 0, fault.Usage.Permanent("--lines: %q is no number of lines (try 20, or all)", s)
 	}
 	return n, nil
 }

@@ -53,7 +53,7 @@ func restart(ctx context.Context, c *cli.Context, m *service.Machine) (service.S
 
 func deactivate(ctx context.Context, c *cli.Context, m *service.Machine) (service.Stopped, error) {
 	return m.Deactivate(ctx, c.Duration("timeout"), runscript.Options{
-		HostDir: c.String("host-settings"), Out: os.Stdout, Say: cmdline.Say("uml-ctl"),
+		HostDir: c.String("host-settings"), Out: os.Stdout, Say: cmdline.Log("uml-ctl", m.Real),
 	})
 }
 
@@ -65,7 +65,7 @@ func each(do func(context.Context, *service.Machine) error) cli.ActionFunc {
 		machines, err := open(c)
 		errs := []error{err}
 		for _, m := range machines {
-			errs = append(errs, do(ctx, m))
+			errs = append(errs, cmdline.In(m.Real, do(ctx, m)))
 			m.Close()
 		}
 		return errors.Join(errs...)
@@ -76,18 +76,19 @@ func each(do func(context.Context, *service.Machine) error) cli.ActionFunc {
 func stopping(do func(context.Context, *cli.Context, *service.Machine) (service.Stopped, error)) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		if c.Duration("timeout") < 0 {
-			return fault.Permanent("--timeout: %v is no time to wait", c.Duration("timeout"))
+			return fault.Usage.Permanent("--timeout: %v is no time to wait", c.Duration("timeout"))
 		}
 		ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 		defer stop()
 		machines, err := open(c)
 		p := service.Progress{Out: os.Stdout}
-		if screen.Is(os.Stderr) {
+		if screen.Is(os.Stderr) && !cmdline.JSON() {
 			p.Terminal = os.Stderr
 		}
 		errs := p.Each(machines, func(m *service.Machine) (service.Stopped, error) {
 			defer m.Close()
-			return do(ctx, c, m)
+			s, err := do(ctx, c, m)
+			return s, cmdline.In(m.Real, err)
 		})
 		return errors.Join(append(errs, err)...)
 	}
@@ -102,13 +103,13 @@ func open(c *cli.Context) (machines []*service.Machine, err error) {
 	}
 	switch {
 	case c.Bool("all") && len(names) > 0:
-		return nil, fault.Permanent("--all, and a NAME (see --help)")
+		return nil, fault.Usage.Permanent("--all, and a NAME (see --help)")
 	case c.Bool("all"):
 		if names, err = settings.Machines(c.String("machines")); err != nil {
 			return nil, err
 		}
 	case len(names) == 0:
-		return nil, fault.Permanent("no NAME of a machine (see --help)")
+		return nil, fault.Usage.Permanent("no NAME of a machine (see --help)")
 	}
 	into, err := filepath.Abs(c.String("service"))
 	if err != nil {

@@ -30,11 +30,11 @@ func showTop(c *cli.Context) error {
 	}
 	delay, err := interval(c.String("delay"))
 	if err != nil {
-		return fault.Permanent("--delay: %w", err)
+		return fault.Usage.Permanent("--delay: %w", err)
 	}
 	count := c.Int("count")
 	if count < 0 {
-		return fault.Permanent("--count: %d is no number of tables", count)
+		return fault.Usage.Permanent("--count: %d is no number of tables", count)
 	}
 	var s usage.Sampler
 	var guests []*usage.Guest

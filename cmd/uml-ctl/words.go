@@ -35,19 +35,20 @@ func ask(c *cli.Context) error {
 		return err
 	}
 	if len(names) == 0 {
-		return fault.Permanent("no NAME of a machine (see --help)")
+		return fault.Usage.Permanent("no NAME of a machine (see --help)")
 	}
 	command, err := mconsole.Command(c.Command.Name, names[1:])
 	if err != nil {
 		return err
 	}
 	if c.Duration("timeout") <= 0 {
-		return fault.Permanent("--timeout: %v is no time to wait", c.Duration("timeout"))
+		return fault.Usage.Permanent("--timeout: %v is no time to wait", c.Duration("timeout"))
 	}
 	dir, err := cmdline.Locate(c, names[0])
 	if err != nil {
 		return err
 	}
+	cmdline.About(dir)
 	ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, c.Duration("timeout"))

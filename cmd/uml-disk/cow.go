@@ -43,7 +43,7 @@ func cowCreate(c *cli.Context) error {
 	return files(2, func(c *cli.Context, f []string) error {
 		v, err := strconv.Atoi(c.String("version"))
 		if err != nil || v < int(cow.V1) || v > int(cow.V3) {
-			return fault.Permanent("%q is no version of the layout (1, 2 or 3)", c.String("version"))
+			return fault.Usage.Permanent("%q is no version of the layout (1, 2 or 3)", c.String("version"))
 		}
 		return disc.CowCreate(options(c), f[0], f[1], cow.Version(v))
 	})(c)
@@ -54,7 +54,7 @@ func cowMerge(c *cli.Context) error {
 		into, back := c.String("into"), c.Bool("in-place")
 		switch {
 		case into == "" && !back || into != "" && back:
-			return fault.Permanent("say where to: --into NEW, or --in-place for the backing file itself (see --help)")
+			return fault.Usage.Permanent("say where to: --into NEW, or --in-place for the backing file itself (see --help)")
 		case back:
 			return disc.CowMergeBack(c.Context, options(c), f[0], c.String("backing"), c.String("machines"))
 		}

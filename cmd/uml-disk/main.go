@@ -79,14 +79,14 @@ func files(n int, do func(c *cli.Context, files []string) error) cli.ActionFunc 
 			return err
 		}
 		if len(args) != n {
-			return fault.Permanent("it takes %s, and was given %d (see --help)", c.Command.ArgsUsage, len(args))
+			return fault.Usage.Permanent("it takes %s, and was given %d (see --help)", c.Command.ArgsUsage, len(args))
 		}
 		ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 		defer stop()
 		c.Context = ctx
 		err = do(c, args)
 		if ctx.Err() != nil && err != nil && !errors.Is(err, disc.ErrHalfMerged) {
-			return fault.Temporary("ended by a signal")
+			return fault.Stopped.Temporary("ended by a signal")
 		}
 		return err
 	}
@@ -96,7 +96,7 @@ func options(c *cli.Context) disc.Options {
 	o := disc.Options{Out: os.Stdout, Say: cmdline.Say("uml-disk"), Work: progress.None, NoSync: c.Bool("no-sync")}
 	switch {
 	case c.Bool("quiet"):
-	case screen.Is(os.Stderr):
+	case screen.Is(os.Stderr) && !cmdline.JSON():
 		o.Work = progress.Bar(os.Stderr)
 	case c.Bool("progress"):
 		o.Work = progress.Lines(cmdline.Say("uml-disk"))
@@ -108,10 +108,10 @@ func create(c *cli.Context) error {
 	return sized(func(c *cli.Context, file string, size settings.Size) error {
 		alloc, fs := c.String("alloc"), c.String("fs")
 		if alloc != "sparse" && alloc != "full" {
-			return fault.Permanent("%q is no way to take room (try sparse or full)", alloc)
+			return fault.Usage.Permanent("%q is no way to take room (try sparse or full)", alloc)
 		}
 		if fs != "ext4" && fs != "none" {
-			return fault.Permanent("%q is no filesystem that is made (try ext4 or none)", fs)
+			return fault.Usage.Permanent("%q is no filesystem that is made (try ext4 or none)", fs)
 		}
 		m := disc.Make{Size: size, FS: fs, Full: alloc == "full"}
 		if base := c.String("overlay"); base != "" {
@@ -141,7 +141,7 @@ func convert(c *cli.Context) error {
 	return files(2, func(c *cli.Context, f []string) error {
 		to := disc.Format(c.String("to"))
 		if to != disc.ToRaw && to != disc.ToCOW && to != disc.ToQcow2 {
-			return fault.Permanent("%q is no format (try raw, cow or qcow2)", to)
+			return fault.Usage.Permanent("%q is no format (try raw, cow or qcow2)", to)
 		}
 		return disc.Convert(c.Context, options(c), f[0], f[1], to, c.String("backing"))
 	})(c)

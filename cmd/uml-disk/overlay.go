@@ -18,7 +18,7 @@ func booted(c *cli.Context) disc.Booted {
 
 func createOverlay(c *cli.Context, base, file string, m disc.Make) error {
 	if m.FS == "none" {
-		return fault.Permanent("--overlay wants a filesystem in FILE (leave --fs none out)")
+		return fault.Usage.Permanent("--overlay wants a filesystem in FILE (leave --fs none out)")
 	}
 	return disc.CreateOverlay(c.Context, options(c), base, file, m, booted(c))
 }

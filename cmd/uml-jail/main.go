@@ -34,10 +34,10 @@ func run(args []string) int {
 				return err
 			}
 			if len(command) == 0 {
-				return fault.Permanent("no command (try: uml-jail NAME -- /bin/busybox sh)")
+				return fault.Usage.Permanent("no command (try: uml-jail NAME -- /bin/busybox sh)")
 			}
 			return runscript.Command(context.Background(), runscript.Options{
-				Dir: dir, HostDir: c.String("host-settings"), Out: os.Stdout, Say: cmdline.Say("uml-jail"),
+				Dir: dir, HostDir: c.String("host-settings"), Out: os.Stdout, Say: cmdline.Log("uml-jail", dir),
 			}, command)
 		},
 	}

@@ -62,7 +62,7 @@ func words(low, high int, change bool, do func(c *cli.Context, s *kernels.Store,
 			return err
 		}
 		if len(args) < low || high >= low && len(args) > high {
-			return fault.Permanent("it takes %s, and was given %d (see --help)", c.Command.ArgsUsage, len(args))
+			return fault.Usage.Permanent("it takes %s, and was given %d (see --help)", c.Command.ArgsUsage, len(args))
 		}
 		open := kernels.Open
 		if change {
@@ -78,7 +78,7 @@ func words(low, high int, change bool, do func(c *cli.Context, s *kernels.Store,
 		c.Context = ctx
 		err = do(c, s, args)
 		if err != nil && ctx.Err() != nil {
-			return fault.Temporary("ended by a signal")
+			return fault.Stopped.Temporary("ended by a signal")
 		}
 		return err
 	}

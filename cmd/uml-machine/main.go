@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -63,14 +64,17 @@ func named(n int, do func(c *cli.Context, names []string) error) cli.ActionFunc 
 			return err
 		}
 		if len(args) != n {
-			return fault.Permanent("it takes %d names, and was given %d (see --help)", n, len(args))
+			return fault.Usage.Permanent("it takes %d names, and was given %d (see --help)", n, len(args))
+		}
+		if n > 0 {
+			cmdline.About(filepath.Join(c.String("machines"), args[0]))
 		}
 		ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 		defer stop()
 		c.Context = ctx
 		err = do(c, args)
 		if ctx.Err() != nil && err != nil && fault.Code(err) == fault.MayPass && !errors.Is(err, estate.ErrLeft) {
-			return fault.Temporary("ended by a signal; nothing was changed")
+			return fault.Stopped.Temporary("ended by a signal; nothing was changed")
 		}
 		return err
 	}
@@ -85,7 +89,7 @@ func options(c *cli.Context) estate.Options {
 	}
 	if !c.Bool("quiet") {
 		o.Step = say
-		if screen.Is(os.Stderr) {
+		if screen.Is(os.Stderr) && !cmdline.JSON() {
 			o.Work = progress.Bar(os.Stderr)
 		} else {
 			o.Work = progress.Lines(say)
@@ -109,7 +113,7 @@ func sure(c *cli.Context, what string) (bool, error) {
 		return true, nil
 	}
 	if !screen.Is(os.Stdin) || !screen.Is(os.Stderr) {
-		return false, fault.Permanent("%s: nobody can be asked here (say --yes)", what)
+		return false, fault.Usage.Permanent("%s: nobody can be asked here (say --yes)", what)
 	}
 	return ask(what)
 }

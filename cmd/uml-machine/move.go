@@ -47,10 +47,10 @@ func moves(c *cli.Context) error {
 		want = 1
 	}
 	if len(args) != want {
-		return fault.Permanent("it takes NAME and HOST, and with --evacuate HOST alone (see --help)")
+		return fault.Usage.Permanent("it takes NAME and HOST, and with --evacuate HOST alone (see --help)")
 	}
 	if c.Bool("evacuate") && (c.Bool("abort") || c.IsSet("account")) {
-		return fault.Permanent("--abort and --account are for one machine")
+		return fault.Usage.Permanent("--abort and --account are for one machine")
 	}
 	o := move.Options{
 		Options: options(c), Errand: estate.Errand{Account: c.String("account"), Kernel: c.String("kernel")},
@@ -59,7 +59,7 @@ func moves(c *cli.Context) error {
 	if text := c.String("bwlimit"); text != "" {
 		rate, err := settings.ParseSize(text)
 		if err != nil || rate <= 0 {
-			return fault.Permanent("--bwlimit %s: is no rate (try 10M)", text)
+			return fault.Usage.Permanent("--bwlimit %s: is no rate (try 10M)", text)
 		}
 		o.Rate = int64(rate)
 	}
@@ -95,7 +95,7 @@ func older(c *cli.Context) (*time.Duration, error) {
 		return nil, nil
 	}
 	if !age.MatchString(text) {
-		return nil, fault.Permanent("--older %s: is no time (try 7d)", text)
+		return nil, fault.Usage.Permanent("--older %s: is no time (try 7d)", text)
 	}
 	n, err := strconv.Atoi(strings.TrimRight(text, "dhms"))
 	unit := map[byte]time.Duration{'h': time.Hour, 'm': time.Minute, 's': time.Second}[text[len(text)-1]]

@@ -81,7 +81,7 @@ func spec(c *cli.Context, name string) (s estate.Spec, err error) {
 	}
 	if text := c.String("disc"); text != "" {
 		if s.Disc, err = settings.ParseSize(text); err != nil {
-			return s, fault.Permanent("--disc: %w", err)
+			return s, fault.Usage.Permanent("--disc: %w", err)
 		}
 	}
 	for _, n := range []string{"mem", "swap", "net"} {
@@ -97,7 +97,7 @@ func spec(c *cli.Context, name string) (s estate.Spec, err error) {
 	for _, set := range c.StringSlice("set") {
 		n, v, ok := strings.Cut(set, "=")
 		if !ok || n == "user" || n == "ubd0" || n == "kernel" || s.Settings[n] != "" {
-			return s, fault.Permanent("--set %s: is no SETTING=VALUE, or one that another option is for", set)
+			return s, fault.Usage.Permanent("--set %s: is no SETTING=VALUE, or one that another option is for", set)
 		}
 		s.Settings[n] = v
 	}
@@ -138,12 +138,12 @@ func read(file string) ([]byte, error) {
 // environment and no history.
 func password(fd int) (*string, error) {
 	if fd < 0 {
-		return nil, fault.Permanent("--password-fd %d: is no descriptor", fd)
+		return nil, fault.Usage.Permanent("--password-fd %d: is no descriptor", fd)
 	}
 	f := os.NewFile(uintptr(fd), "password")
 	line, err := bufio.NewReader(io.LimitReader(f, 1000)).ReadString('\n')
 	if err != nil && err != io.EOF {
-		return nil, fault.Permanent("--password-fd %d: %w", fd, err)
+		return nil, fault.Usage.Permanent("--password-fd %d: %w", fd, err)
 	}
 	line = strings.TrimSuffix(line, "\n")
 	return &line, estate.CheckPassword(line)

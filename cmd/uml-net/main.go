@@ -48,7 +48,7 @@ func dryRun(usage string) cli.Flag {
 
 func advertise(c *cli.Context) error {
 	if c.Args().Present() {
-		return fault.Permanent("%q: no NAME is wanted (see --help)", c.Args().First())
+		return fault.Usage.Permanent("%q: no NAME is wanted (see --help)", c.Args().First())
 	}
 	return radvd.Write(c.Context, radvd.Options{
 		Machines: c.String("machines"), HostDir: c.String("host-settings"), DryRun: c.Bool("dry-run"),
@@ -60,7 +60,7 @@ func advertise(c *cli.Context) error {
 func host(do func(context.Context, runscript.Options) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		if c.Args().Present() {
-			return fault.Permanent("%q: no NAME is wanted (see --help)", c.Args().First())
+			return fault.Usage.Permanent("%q: no NAME is wanted (see --help)", c.Args().First())
 		}
 		return do(c.Context, options(c, ""))
 	}
@@ -69,7 +69,7 @@ func host(do func(context.Context, runscript.Options) error) cli.ActionFunc {
 func options(c *cli.Context, dir string) runscript.Options {
 	return runscript.Options{
 		Dir: dir, HostDir: c.String("host-settings"), DryRun: c.Bool("dry-run"),
-		Out: os.Stdout, Say: cmdline.Say("uml-net"),
+		Out: os.Stdout, Say: cmdline.Log("uml-net", dir),
 	}
 }
 
@@ -81,7 +81,7 @@ func each(do func(context.Context, runscript.Options) error) cli.ActionFunc {
 			return err
 		}
 		if len(names) == 0 {
-			return fault.Permanent("no NAME of a machine (see --help)")
+			return fault.Usage.Permanent("no NAME of a machine (see --help)")
 		}
 		var errs []error
 		for _, n := range names {
@@ -89,7 +89,7 @@ func each(do func(context.Context, runscript.Options) error) cli.ActionFunc {
 			if err == nil {
 				err = do(c.Context, options(c, dir))
 			}
-			errs = append(errs, err)
+			errs = append(errs, cmdline.In(dir, err))
 		}
 		return errors.Join(errs...)
 	}

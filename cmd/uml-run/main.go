@@ -48,13 +48,13 @@ func run(args []string) int {
 			start = !c.Bool("dry-run")
 			o = runscript.Options{
 				Dir: dir, HostDir: c.String("host-settings"), DryRun: !start,
-				Out: os.Stdout, Say: cmdline.Say("uml-run"),
+				Out: os.Stdout, Say: cmdline.Log("uml-run", dir),
 			}
 			failed = runscript.Start(context.Background(), o)
 			return failed
 		},
 	}
-	code := cmdline.Run(app, args)
+	code := cmdline.RunService(app, args)
 	if start {
 		runscript.Delay(o, failed)
 	}

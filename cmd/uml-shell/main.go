@@ -46,7 +46,7 @@ func run(args []string) int {
 	case len(args) == 1 && (args[0] == "--version" || args[0] == "-v"):
 		fmt.Println(shell.Name, "version", version.This())
 	default:
-		err = fault.Permanent("usage: uml-shell [-c COMMAND] (see --help)")
+		err = fault.Usage.Permanent("usage: uml-shell [-c COMMAND] (see --help)")
 	}
 	return fault.Report(os.Stderr, shell.Name, err)
 }

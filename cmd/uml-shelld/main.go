@@ -23,7 +23,7 @@ func init() { runtime.LockOSThread() }
 func main() { os.Exit(run(os.Args)) }
 
 func run(args []string) int {
-	return cmdline.Run(&cli.App{
+	return cmdline.RunService(&cli.App{
 		Name:      "uml-shelld",
 		Usage:     "do for machine accounts what needs root",
 		UsageText: "uml-shelld [--machines DIR] [--service DIR] [--socket FILE]\n\numl-shell asks it. It runs until it is ended, by supervise or by systemd.",
@@ -35,12 +35,12 @@ func run(args []string) int {
 		},
 		Action: func(c *cli.Context) error {
 			if c.NArg() > 0 {
-				return fault.Permanent("%q: it takes no arguments (see --help)", c.Args().First())
+				return fault.Usage.Permanent("%q: it takes no arguments (see --help)", c.Args().First())
 			}
 			return desk.Run(desk.Options{
 				Machines: c.String("machines"), Service: c.String("service"), HostDir: c.String("host-settings"),
 				Socket: c.String("socket"), Group: c.String("group"), Open: c.Bool("open"),
-				Name: "uml-shelld", Out: os.Stderr, Args: args,
+				Name: "uml-shelld", Say: cmdline.Say("uml-shelld"), Args: args,
 			})
 		},
 	}, args)

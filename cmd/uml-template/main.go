@@ -75,14 +75,14 @@ func names(n int, do func(c *cli.Context, args []string) error) cli.ActionFunc {
 			if wants == "" {
 				wants = "no argument"
 			}
-			return fault.Permanent("it takes %s, and was given %d (see --help)", wants, len(args))
+			return fault.Usage.Permanent("it takes %s, and was given %d (see --help)", wants, len(args))
 		}
 		ctx, stop := signal.NotifyContext(c.Context, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 		defer stop()
 		c.Context = ctx
 		err = do(c, args)
 		if ctx.Err() != nil && err != nil {
-			return fault.Temporary("ended by a signal")
+			return fault.Stopped.Temporary("ended by a signal")
 		}
 		return err
 	}
@@ -90,7 +90,7 @@ func names(n int, do func(c *cli.Context, args []string) error) cli.ActionFunc {
 
 func root() error {
 	if os.Geteuid() != 0 {
-		return fault.Permanent("only root can do that")
+		return fault.NeedRoot.Permanent("only root can do that")
 	}
 	return nil
 }
@@ -116,7 +116,7 @@ func kernelImage(c *cli.Context) (string, error) {
 }
 
 func work(c *cli.Context) func(string, int64) (func(int64), func()) {
-	if c.Bool("quiet") || !screen.Is(os.Stderr) {
+	if c.Bool("quiet") || !screen.Is(os.Stderr) || cmdline.JSON() {
 		return progress.None
 	}
 	return progress.Bar(os.Stderr)
@@ -129,7 +129,7 @@ func build(c *cli.Context, args []string) error {
 	}
 	size, err := settings.ParseSize(c.String("size"))
 	if err != nil {
-		return fault.Permanent("--size: %w", err)
+		return fault.Usage.Permanent("--size: %w", err)
 	}
 	t, err := builder.Make(c.Context, o, builder.Build{
 		Name: args[0], Source: args[1], Size: size, Sized: c.IsSet("size"),

@@ -103,7 +103,7 @@ func verify(c *cli.Context, args []string) error {
 
 func remove(c *cli.Context, args []string) error {
 	if len(args) == 0 {
-		return fault.Permanent("it takes NAME... (see --help)")
+		return fault.Usage.Permanent("it takes NAME... (see --help)")
 	}
 	s, err := locked(c)
 	if err != nil {
@@ -142,7 +142,7 @@ func (s store) remove(c *cli.Context, name string) error {
 	last := len(all) - 1
 	if !c.Bool("old") {
 		if last > 0 {
-			return fault.Permanent("%s: there are %d of it (say NAME@STAMP, or --old for all but the newest)", name, len(all))
+			return fault.Usage.Permanent("%s: there are %d of it (say NAME@STAMP, or --old for all but the newest)", name, len(all))
 		}
 		return all[0].Remove(c.String("machines"))
 	}
