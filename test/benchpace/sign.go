@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,22 +17,47 @@ import (
 	"uml/probe"
 )
 
-// follow prints, a line a step, when the guest of a kernel's process gives which sign, and
-// what CPU its user has taken by then. It is run inside the lab.
-func follow(pid, uid int, name, tap, address string) {
+// signs boots one guest alone and prints what of its boot's CPU it had taken at which sign.
+func (b *bench) signs() {
+	m := b.guests[0]
+	m.Activate()
+	b.Wait("a kernel", func() bool { return m.PID() > 0 })
+	tap := "tap_" + m.Name
+	fmt.Printf("\nOne guest of %s boots:\n%s", b.kind, b.Must(b.self, "follow", strconv.Itoa(m.PID()), strconv.Itoa(m.UID), m.Name, tap, m.IP4))
+	b.hold()
+	m.Svc("-d")
+	m.WaitDown()
+	b.Must("sh", "-c", `rm "$0"; svc -dx "$1"`, m.Link(), m.Dir)
+	b.Wait("its supervisor to end", func() bool { return b.Run("svok", m.Dir).Code != 0 })
+}
+
+// follow looks at a guest's boot from the host, until it has rested for three seconds.
+func follow(args []string) {
+	pid, _ := strconv.Atoi(args[0])
+	uid, _ := strconv.Atoi(args[1])
+	name, tap, address := args[2], args[3], netip.MustParseAddr(args[4])
+	type seen struct {
+		what string
+		at   time.Duration
+		cpu  float64
+	}
+	var all []seen
 	start := time.Now()
-	a := netip.MustParseAddr(address)
-	seen := map[string]time.Duration{}
-	sign := func(what string, ok func() bool) {
-		if _, was := seen[what]; !was && ok() {
-			seen[what] = time.Since(start)
-			fmt.Printf("%6.2f s  %-14s CPU so far %.2f s\n", seen[what].Seconds(), what, cpu(uid))
+	sign := func(what string, ok func(context.Context) bool) {
+		for _, s := range all {
+			if s.what == what {
+				return
+			}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		if ok(ctx) {
+			all = append(all, seen{what, time.Since(start), cpu(uid)})
 		}
 	}
-	before, at, busy := cpu(uid), time.Now(), time.Now()
-	for time.Since(start) < 60*time.Second && time.Since(busy) < 8*time.Second {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-		sign("mconsole", func() bool {
+	whole, busy := seen{}, start
+	for time.Since(start) < 5*time.Minute && time.Since(busy) < 3*time.Second {
+		sign("its kernel's console (mconsole)", func(ctx context.Context) bool {
 			c, err := mconsole.Dial(pid, uid, name)
 			if err != nil {
 				return false
@@ -42,12 +66,12 @@ func follow(pid, uid int, name, tap, address string) {
 			_, err = c.Version(ctx)
 			return err == nil
 		})
-		sign("arp", func() bool {
-			r, err := probe.Ask(ctx, tap, []netip.Addr{a}, 20*time.Millisecond)
+		sign("its address (ARP, ping)", func(ctx context.Context) bool {
+			r, err := probe.Ask(ctx, tap, []netip.Addr{address}, 20*time.Millisecond)
 			return err == nil && len(r.Answers) > 0
 		})
-		sign("ssh", func() bool {
-			c, err := net.DialTimeout("tcp", address+":22", 50*time.Millisecond)
+		sign("sshd", func(ctx context.Context) bool {
+			c, err := (&net.Dialer{}).DialContext(ctx, "tcp", address.String()+":22")
 			if err != nil {
 				return false
 			}
@@ -56,17 +80,13 @@ func follow(pid, uid int, name, tap, address string) {
 			n, _ := c.Read(make([]byte, 64))
 			return n > 0
 		})
-		cancel()
 		time.Sleep(20 * time.Millisecond)
-		if d := time.Since(at); d >= 500*time.Millisecond {
-			now := cpu(uid)
-			share := (now - before) / d.Seconds()
-			fmt.Printf("%6.2f s  load %3.0f%%\n", time.Since(start).Seconds(), 100*share)
-			if share > 0.05 {
-				busy = time.Now()
-			}
-			before, at = now, time.Now()
+		if now := cpu(uid); len(all) < 2 || now-whole.cpu > 0.1 { // it sleeps between its first steps, too
+			whole, busy = seen{"it rests", time.Since(start), now}, time.Now()
 		}
+	}
+	for _, s := range append(all, whole) {
+		fmt.Printf("  %6.2f s  %-32s %5.2f s of CPU, %3.0f%%\n", s.at.Seconds(), s.what, s.cpu, 100*s.cpu/whole.cpu)
 	}
 }
 
@@ -90,5 +110,3 @@ func cpu(uid int) (sum float64) {
 	}
 	return sum
 }
-
-var _ = exec.Command
