@@ -59,6 +59,9 @@ func (d *directory) write(name string) (*os.File, error) {
 // not seen here is passed by. It removes that of a dead one, under the directory's lock.
 func (d *directory) live(name string) (*ticket, error) {
 	pid := parseTicket(name)
+	if pid == 0 { // nobody's that could be looked for
+		return nil, d.Remove(name)
+	}
 	f, err := d.Open(name)
 	if err != nil {
 		return nil, err

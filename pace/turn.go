@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -83,7 +84,7 @@ func (q *queue) decide(t *turn, pace settings.Pace, names []string) (err error) 
 	if slices.ContainsFunc(t.boots, func(b boot) bool { return b.User == q.User && b.process != q.own }) {
 		return nil // the lock tells which of the two starts
 	}
-	queue := slices.DeleteFunc(names, func(n string) bool { return parseTicket(n) == 0 || n == q.me })
+	queue := slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, waits) || n == q.me })
 	slices.Sort(queue)
 	at, _ := slices.BinarySearch(queue, q.me)
 	t.place, t.of = at+1, len(queue)+1

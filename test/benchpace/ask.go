@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -14,7 +13,7 @@ import (
 	"strings"
 	"time"
 
-	"uml/probe"
+	"golang.org/x/sys/unix"
 )
 
 // dispatch does not return if this is the program's own run in the lab.
@@ -112,22 +111,31 @@ func (b *bench) answers(begin time.Time) (up []time.Duration) {
 	return up
 }
 
-// awaits prints each address when it answers a ping the first time.
+// awaits prints each address when it answers a ping the first time. A start would take the
+// questions of package probe for those of another host that starts the same guest.
 func awaits(addresses []string) {
-	var silent []netip.Addr
-	for _, a := range addresses {
-		silent = append(silent, netip.MustParseAddr(a))
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_NONBLOCK, unix.IPPROTO_ICMP)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench-pace:", err)
+		os.Exit(1)
 	}
+	silent := map[[4]byte]bool{}
+	for _, a := range addresses {
+		silent[netip.MustParseAddr(a).As4()] = true
+	}
+	echo := []byte{8, 0, 0xf7, 0xff, 0, 0, 0, 0} // type, code, checksum, number and sequence 0
 	for end := time.Now().Add(20 * time.Minute); len(silent) > 0 && time.Now().Before(end); {
-		r, err := probe.Ask(context.Background(), "wan0", silent, 300*time.Millisecond)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "bench-pace:", err)
-			os.Exit(1)
+		for a := range silent {
+			unix.Sendto(fd, echo, 0, &unix.SockaddrInet4{Addr: a})
 		}
-		for _, a := range r.Answers {
-			if strings.Contains(a.How, "echo") { // the host answers ARP for all
-				fmt.Println(a.Address)
-				silent = slices.DeleteFunc(silent, func(s netip.Addr) bool { return s == a.Address })
+		for next := time.Now().Add(100 * time.Millisecond); time.Now().Before(next); time.Sleep(5 * time.Millisecond) {
+			packet := make([]byte, 256)
+			for n, _, err := unix.Recvfrom(fd, packet, 0); err == nil; n, _, err = unix.Recvfrom(fd, packet, 0) {
+				from := netip.AddrFrom4([4]byte(packet[12:16]))
+				if n == 28 && packet[20] == 0 && silent[from.As4()] { // an answer behind a plain IPv4 header
+					fmt.Println(from)
+					delete(silent, from.As4())
+				}
 			}
 		}
 	}
