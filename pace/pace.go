@@ -1,6 +1,6 @@
 // Package pace has guests start a few at a time when many are to start at once (paper 3.4
 // has each wait a random time). A start takes one of a number of slots, which its guest
-// has until it has booted; while guests boot, the next waits for the host's pressure to
+// has until it has booted; and while one boots, the next waits for the host's pressure to
 // fall too (PSI). Who cannot go on waits in a queue: by priority, then by arrival.
 //
 // Nothing of ours watches a boot. A slot is a file that names the process which becomes

@@ -225,22 +225,18 @@ func TestJudge(t *testing.T) {
 	none := func() (Pressure, error) { return Pressure{}, NoPressure }
 	for _, c := range []struct {
 		boots    int
-		others   bool
-		first    time.Duration
 		pressure func() (Pressure, error)
 		want     string
 	}{
-		{0, false, 0, high, ""},
-		{0, true, 0, high, "pressure io 61 > 60"},
-		{0, true, 0, low, ""},
-		{1, false, 0, high, "pressure io 61 > 60"},
-		{1, false, 0, none, ""},
-		{1, true, time.Minute, high, ""},
-		{2, false, time.Hour, low, "a slot"},
-		{9, true, 0, low, "a slot"},
+		{0, high, ""},
+		{1, low, ""},
+		{1, high, "pressure io 61 > 60"},
+		{1, none, ""},
+		{2, low, "a slot"},
+		{9, high, "a slot"},
 	} {
-		if got := judge(pace, c.boots, c.others, c.first, c.pressure); got != c.want {
-			t.Errorf("%+v: got %q", c, got)
+		if got := judge(pace, c.boots, c.pressure); got != c.want {
+			t.Errorf("%d: got %q, want %q", c.boots, got, c.want)
 		}
 	}
 }
@@ -334,6 +330,26 @@ func TestNotOwn(t *testing.T) {
 	}
 	if _, _, err := Take(t.Context(), a); err == nil || !strings.Contains(err.Error(), "not root's alone") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Whoever waits in a queue that somebody has removed goes on.
+func TestRemoved(t *testing.T) {
+	h := newHost(t, 1)
+	a, _ := h.start(50)
+	h.atOnce(a)
+	b, _ := h.start(50)
+	w := h.wait(b)
+	if err := os.RemoveAll(h.dir); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-w.done:
+		if !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it waits for ever")
 	}
 }
 

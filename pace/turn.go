@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"uml/settings"
 )
@@ -15,11 +14,10 @@ import (
 type queue struct {
 	Start
 	*directory
-	me     string        // the name that its ticket has, or would have
-	ticket *ticket       // nil: it is not in the queue
-	why    string        // that stands in its ticket
-	first  time.Duration // since when nobody is before it; 0: somebody is
-	booted []boot        // that have shown a sign
+	me     string  // the name that its ticket has, or would have
+	ticket *ticket // nil: it is not in the queue
+	why    string  // that stands in its ticket
+	booted []boot  // that have shown a sign
 }
 
 func (s Start) join() (q *queue, err error) {
@@ -92,21 +90,10 @@ func (q *queue) decide(t *turn, pace settings.Pace, names []string) (err error) 
 		return err
 	}
 	if t.before != nil {
-		q.first = 0
 		t.why = "its turn"
 		return q.stand(t.why)
 	}
-	if q.first == 0 {
-		q.first = now()
-	}
-	after, err := q.last(queue[at:])
-	if err != nil {
-		return err
-	}
-	if after != nil {
-		after.f.Close()
-	}
-	if t.why = judge(pace, len(t.boots), after != nil, now()-q.first, q.pressure); t.why != "" {
+	if t.why = judge(pace, len(t.boots), q.pressure); t.why != "" {
 		return q.stand(t.why)
 	}
 	b := boot{q.own, now(), q.Guest}
@@ -114,17 +101,14 @@ func (q *queue) decide(t *turn, pace settings.Pace, names []string) (err error) 
 	return q.begin(b)
 }
 
-// judge says what the first of the queue waits for. One that is alone waits for nothing;
-// and for the pressure to fall nobody does longer than for a guest to boot, so that
-// whatever else is the host's load all start.
-func judge(pace settings.Pace, boots int, others bool, first time.Duration, pressure func() (Pressure, error)) (why string) {
+// judge says what the first of the queue waits for. Where nobody boots it waits for
+// nothing: pressure that guests' boots do not make may last for ever.
+func judge(pace settings.Pace, boots int, pressure func() (Pressure, error)) (why string) {
 	switch {
-	case boots == 0 && !others:
+	case boots == 0:
 		return ""
 	case boots >= pace.Slots:
 		return "a slot"
-	case first >= pace.Limit:
-		return ""
 	}
 	p, err := pressure()
 	if err != nil { // uml-check says so

@@ -17,8 +17,10 @@ type Pace struct {
 	CPU, IO, Memory int
 }
 
+// defaultPace: that some task waits for a processor is so on any busy host, however many
+// processors it has; for those there are no more slots than of them.
 func defaultPace() Pace {
-	return Pace{Slots: runtime.NumCPU(), Limit: time.Minute, CPU: 80, IO: 60, Memory: 20}
+	return Pace{Slots: runtime.NumCPU(), Limit: time.Minute, CPU: 100, IO: 80, Memory: 20}
 }
 
 // maxSlots is more guests than any host boots at once.
@@ -37,7 +39,7 @@ func (p *Pace) setPressure(lines []string) error {
 		of := map[string]*int{"cpu": &p.CPU, "io": &p.IO, "memory": &p.Memory}[what]
 		n, err := parseNumber(strings.TrimSpace(value), 1, 100)
 		if of == nil || err != nil {
-			return fmt.Errorf("%q is no pressure (try: cpu 80, io 60, memory 20, one a line; 100 for any)", l)
+			return fmt.Errorf("%q is no pressure (try: cpu 90, io 80, memory 20, one a line; 100 for any)", l)
 		}
 		if seen[what] {
 			return fmt.Errorf("%q: %s stands twice", l, what)

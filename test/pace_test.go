@@ -166,3 +166,17 @@ func TestPaceQueue(t *testing.T) {
 		m.WaitUp(0)
 	}
 }
+
+// A guest that has no network to answer on has booted when it rests.
+func TestPaceNoNetwork(t *testing.T) {
+	t.Parallel()
+	l := paced(t)
+	m, next := l.Machine("alone", nil), l.Machine("next", lab.Settings{"ip4": "192.0.2.40"})
+	m.Activate()
+	l.Wait("it to boot", func() bool { return listed(t, l)["alone"].State == roster.Up })
+	next.Activate()
+	next.WaitUp(0)
+	if !strings.Contains(m.Log(), "guest up") || !strings.Contains(next.Log(), "waits: pace: place 1 of 1, for a slot") {
+		t.Errorf("the next did not wait for it:\n%s\n%s", m.Log(), next.Log())
+	}
+}
