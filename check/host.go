@@ -20,6 +20,7 @@ import (
 func (c *checker) checkHost() {
 	c.rootOwner()
 	c.gap()
+	c.pace()
 	c.kernel()
 	c.confinement()
 	c.tun()

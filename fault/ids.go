@@ -53,6 +53,7 @@ const (
 	NotRoots          ID = "not-roots"          // others than root can change what only root may
 	Note              ID = "note"               // what goes on, without an ID of its own (info)
 	OutputClosed      ID = "output-closed"      // standard output is closed, or its reader has died
+	PaceUnusable      ID = "pace-unusable"      // the queue of starts cannot be used, and none is waited for (warning)
 	PeerRefuses       ID = "peer-refuses"       // the other host refuses
 	PeerSilent        ID = "peer-silent"        // the other host cannot be reached, or the wire was cut
 	ProgramFailed     ID = "program-failed"     // a program of the host failed
@@ -72,6 +73,7 @@ const (
 	TemplateMissing   ID = "template-missing"   // there is no such template
 	Usage             ID = "usage"              // the command line is wrong
 	WaitsNoStart      ID = "waits-nostart"      // the start waits while machines-nostart is there (info)
+	WaitsPace         ID = "waits-pace"         // the start waits for others that boot (info)
 	WaitsStagger      ID = "waits-stagger"      // the start waits its random time (info)
 	WaitsUptime       ID = "waits-uptime"       // the start waits until the host is up for min-uptime (info)
 	Warning           ID = "warning"            // a warning without an ID of its own

@@ -22,6 +22,7 @@ import (
 	"uml/fault"
 	"uml/handle"
 	"uml/lock"
+	"uml/pace"
 	"uml/settings"
 )
 
@@ -45,7 +46,7 @@ type Machine struct {
 	Activated  bool       `json:"activated"`  // linked into the service directory
 	Supervised string     `json:"supervised"` // by daemontools, runit or s6; "" if by none, or only root may know
 	State      string     `json:"state"`
-	Why        string     `json:"why,omitempty"`    // of waiting: machines-nostart, min-uptime, stagger; of failing: the last message; of paused: until when
+	Why        string     `json:"why,omitempty"`    // of waiting: machines-nostart, min-uptime, stagger, or "pace: place 3 of 27, for a slot"; of failing: the last message; of paused: until when
 	WhyID      fault.ID   `json:"why_id,omitempty"` // of failing: the last message's, as in uml-messages(7)
 	Since      *time.Time `json:"since,omitempty"`  // the state, where that is known
 	PID        int        `json:"pid,omitempty"`    // of the guest's kernel, or of its start
@@ -111,12 +112,13 @@ type Round struct {
 	accounts settings.Accounts
 	locks    *lock.Table
 	census   func() (lock.Census, error) // of all processes, if a machine needs it
+	queue    func() (*pace.Standing, error)
 }
 
 // NewRound begins a look. Machines are mostly in the machines root, and activated in
 // the directory service.
 func NewRound(machines, service string) *Round {
-	return &Round{machines: machines, service: service, locks: lock.NewTable(), census: sync.OnceValues(lock.TakeCensus)}
+	return &Round{machines: machines, service: service, locks: lock.NewTable(), census: sync.OnceValues(lock.TakeCensus), queue: sync.OnceValues(lookAtQueue)}
 }
 
 // atOnce is how many machines are looked at together: more than there are

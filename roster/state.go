@@ -64,7 +64,7 @@ func (r *Round) state(m *Machine, dir *handle.Dir, s *settings.Machine) {
 	case p.kernel:
 		m.runs(dir, p, watched, taker)
 	case watched.PID == p.pid || p.start():
-		m.starts(dir, p)
+		r.starts(m, dir, p)
 	default:
 		m.without(watched)
 		m.note("process %d (%s) holds its lock: uml-jail, which runs a command in the jail", p.pid, p.name)
@@ -110,7 +110,7 @@ func (m *Machine) runs(dir *handle.Dir, p process, watched supervisor.Status, ta
 }
 
 // starts: uml-run is not yet the kernel.
-func (m *Machine) starts(dir *handle.Dir, p process) {
+func (r *Round) starts(m *Machine, dir *handle.Dir, p process) {
 	m.State, m.PID = Starting, p.pid
 	m.since(p.started)
 	switch p.name {
@@ -120,6 +120,8 @@ func (m *Machine) starts(dir *handle.Dir, p process) {
 		m.State, m.Why = Waiting, "min-uptime"
 	case runscript.NameStagger:
 		m.State, m.Why = Waiting, "stagger"
+	case runscript.NamePace:
+		m.State, m.Why = Waiting, r.place(p.pid)
 	case runscript.NameRetry:
 		m.State = Failing
 		if n := lock.Read(dir); !n.Up && !n.Since.IsZero() {

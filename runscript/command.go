@@ -47,7 +47,7 @@ func Command(ctx context.Context, o Options, argv []string) error {
 	if err == nil {
 		err = s.exec(file, argv, signals.last)
 	}
-	return errors.Join(err, s.elsewhere(s.unmakeUml))
+	return errors.Join(err, elsewhere(s.unmakeUml))
 }
 
 // bringCommand returns the program's path in the jail.

@@ -19,11 +19,11 @@ import (
 // lookAgain is how often a waiting start looks at machines-nostart: one stat.
 const lookAgain = time.Second
 
-// stopGaps is step 2 (paper 3.4): it waits while the administrator keeps all
-// guests down and while the host is freshly booted, and then a random time more
-// so that they do not all boot at once. It says once why it waits. If it had to
-// wait, the start begins again: everything may have changed meanwhile.
-func (s *start) stopGaps(ctx context.Context) (again bool, err error) {
+// stopGaps begins step 2 (paper 3.4): it waits while the administrator keeps all guests
+// down and while the host is freshly booted, and then a random time more where stagger is
+// set. It says once why it waits, and keeps no slot meanwhile. If it had to wait, the
+// start begins again: everything may have changed.
+func (s *start) stopGaps(ctx context.Context, p *pacing) (again bool, err error) {
 	s.plan("check", "%s is not there, the host is up for %v", s.m.NoStart(), s.host.MinUptime)
 	said := ""
 	for {
@@ -40,6 +40,7 @@ func (s *start) stopGaps(ctx context.Context) (again bool, err error) {
 		}
 		if said == "" {
 			s.Say(idOf(s.m.NoStart()), "waits: "+why)
+			p.end()
 		}
 		said = why
 		tell(nameOf(s.m.NoStart()))

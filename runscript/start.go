@@ -2,7 +2,7 @@
 // starting is safe, and becomes the guest kernel.
 //
 //  1. settings            read and checked whole
-//  2. stop-gaps           wait while starting is not wanted, then from 1
+//  2. stop-gaps           wait while starting is not wanted, and for other starts, then from 1
 //  3. lock                the guest does not run on this host; there is RAM for it
 //  4. structure           kernel, discs, swap: there, and what they should be
 //  5. SKAS                this host can trace a guest's processes
@@ -131,12 +131,17 @@ func Start(ctx context.Context, o Options) error {
 	signals := catch(ctx)
 	defer signals.stop()
 	ctx = signals.ctx
+	p := &pacing{say: o.Say}
+	defer p.end()
 	for {
 		s, err := open(o)
 		if err != nil {
 			return err
 		}
-		again, err := s.stopGaps(ctx)
+		again, err := s.stopGaps(ctx, p)
+		if err == nil && !again {
+			again, err = s.takeTurn(ctx, p)
+		}
 		if err == nil && !again {
 			err = s.run(ctx, signals.last)
 		}
@@ -183,7 +188,7 @@ func (s *start) run(ctx context.Context, last func() error) error {
 		err = s.enter(last)
 		again.Stop()
 	}
-	return errors.Join(err, s.elsewhere(func() error {
+	return errors.Join(err, elsewhere(func() error {
 		if !s.before.Since.IsZero() {
 			lock.Leave(s.dir, s.before)
 		}
@@ -262,7 +267,7 @@ func (s *start) release() error { return netsetup.Release(s.m, s.host) }
 
 // elsewhere does on another thread what takes the claims back: this one may be
 // the guest's user already, in the jail.
-func (s *start) elsewhere(undo func() error) error {
+func elsewhere(undo func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // not to be reused: this goroutine ends locked

@@ -19,6 +19,7 @@ const (
 	NameNoStart = "uml-run:nostart"
 	NameUptime  = "uml-run:uptime"
 	NameStagger = "uml-run:stagger"
+	NamePace    = "uml-run:pace"
 	NameRetry   = "uml-run:retry"
 	nameBusy    = "uml-run"
 )

@@ -76,7 +76,7 @@ func FuzzFile(f *testing.F) {
 	for name, text := range map[string]string{
 		"user": "web", "mem": "64M", "swap": "40K", "ip4": "192.0.2.1\n192.0.2.32/29", "ip6": "2001:db8::/64\n2001:db8:1::/48",
 		"net": "bridged br0", "mac": "fe:fd:c0:00:02:14", "tap": "tap_web", "transport": "tuntap", "root": "LABEL=root",
-		"kernel": "/boot/linux", "args": "quiet\n# one\nloglevel=3", "nofile": "64", "nproc": "16", "nice": "-5", "spoof": "deny", "isolated": "yes", "lock": "yes", "initrd": "/srv/initrd",
+		"kernel": "/boot/linux", "args": "quiet\n# one\nloglevel=3", "nofile": "64", "nproc": "16", "nice": "-5", "priority": "99", "spoof": "deny", "isolated": "yes", "lock": "yes", "initrd": "/srv/initrd",
 		"cpu": "weight 200\nlimit 1.5", "io": "weight 200\nwrite 20M\nreads 500", "overhead": "64M", "pids": "500", "cgroup": "require",
 		"ubd0": "disc,/base flags=rs", "ubd7": "", "con": "", "con15": "null,fd:1", "ssl63": "pts", "con016": "x", "ip5": "",
 	} {
@@ -103,7 +103,7 @@ func FuzzFile(f *testing.F) {
 func FuzzHostFile(f *testing.F) {
 	for name, text := range map[string]string{
 		"external": "eth0", "min-uptime": "120", "stagger": "1-600", "ping-timeout": "10", "retry-delay": "0", "publish": "proxy",
-		"radvd-conf": "/etc/radvd.conf", "overcommit": "1.5",
+		"pace": "4", "pace-limit": "60", "pace-pressure": "cpu 80\nio 60", "radvd-conf": "/etc/radvd.conf", "overcommit": "1.5",
 	} {
 		f.Add(name, text)
 		f.Add(name, text+"\n"+text)

@@ -25,6 +25,7 @@ type Host struct {
 	Dir         string        // as it was named, for messages
 	External    string        // interface towards the network; "": the one with the default route
 	MinUptime   time.Duration // no start before the host is up so long (paper 3.4)
+	Pace        Pace          // of starts that come together
 	StaggerLow  time.Duration // random wait after a stop-gap; both 0: none
 	StaggerHigh time.Duration
 	PingTimeout time.Duration
@@ -51,8 +52,7 @@ func ReadHost(name string) (*Host, error) {
 	h := &Host{
 		Dir:         name,
 		MinUptime:   120 * time.Second,
-		StaggerLow:  time.Second,
-		StaggerHigh: 600 * time.Second,
+		Pace:        defaultPace(),
 		PingTimeout: time.Second,
 		RetryDelay:  15 * time.Second,
 		Publish:     true,
@@ -77,7 +77,7 @@ func (h *Host) File(setting string) string { return path.Join(h.Dir, setting) }
 
 func knownHost(name string) bool {
 	switch name {
-	case "external", "min-uptime", "stagger", "ping-timeout", "retry-delay", "publish", "radvd-conf", "guest-to-host", "account-keys", "overcommit", "log-format":
+	case "external", "min-uptime", "pace", "pace-limit", "pace-pressure", "stagger", "ping-timeout", "retry-delay", "publish", "radvd-conf", "guest-to-host", "account-keys", "overcommit", "log-format":
 		return true
 	}
 	return false
@@ -87,6 +87,9 @@ func (h *Host) set(name string, lines []string) (err error) {
 	if name == "guest-to-host" && len(lines) > 0 {
 		h.GuestToHost, h.GuestPorts, err = parseGuestToHost(lines)
 		return err
+	}
+	if name == "pace-pressure" {
+		return h.Pace.setPressure(lines)
 	}
 	if len(lines) > 1 {
 		return fmt.Errorf("%d values, %q and more: this setting takes one", len(lines), lines[0])
@@ -104,6 +107,10 @@ func (h *Host) set(name string, lines []string) (err error) {
 		h.External, err = v, checkInterface(v)
 	case "min-uptime":
 		h.MinUptime, err = parseTime(v, 0, 86400, time.Second)
+	case "pace":
+		h.Pace.Slots, err = parseNumber(v, 0, maxSlots)
+	case "pace-limit":
+		h.Pace.Limit, err = parseTime(v, 1, 3600, time.Second)
 	case "stagger":
 		h.StaggerLow, h.StaggerHigh, err = parseStagger(v)
 	case "ping-timeout":

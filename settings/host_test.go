@@ -3,6 +3,7 @@ package settings
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,8 +18,9 @@ func hostDir(t *testing.T, files map[string]string) string {
 
 func TestReadHost(t *testing.T) {
 	const s = time.Second
-	defaults := Host{MinUptime: 120 * s, StaggerLow: s, StaggerHigh: 600 * s, PingTimeout: s, RetryDelay: 15 * s, Publish: true, RadvdConf: "/etc/radvd.conf"}
-	changed := Host{External: "eth0", MinUptime: 0, StaggerLow: 2 * s, StaggerHigh: 3 * s, PingTimeout: 50 * time.Millisecond, RetryDelay: 0, Publish: false, RadvdConf: "/run/radvd.conf"}
+	pace := Pace{runtime.NumCPU(), 60 * s, 100, 80, 20}
+	defaults := Host{MinUptime: 120 * s, Pace: pace, PingTimeout: s, RetryDelay: 15 * s, Publish: true, RadvdConf: "/etc/radvd.conf"}
+	changed := Host{External: "eth0", MinUptime: 0, Pace: Pace{3, 5 * s, 90, 80, 1}, StaggerLow: 2 * s, StaggerHigh: 3 * s, PingTimeout: 50 * time.Millisecond, RetryDelay: 0, Publish: false, RadvdConf: "/run/radvd.conf"}
 	open, some := defaults, defaults
 	open.GuestToHost = true
 	some.GuestPorts = []Port{{"udp", 53}, {"tcp", 53}}
@@ -26,15 +28,16 @@ func TestReadHost(t *testing.T) {
 	keys.AccountKeys = true
 	once, half := defaults, defaults
 	once.Overcommit, half.Overcommit = 1, 1.5
-	quiet := defaults
-	quiet.StaggerLow, quiet.StaggerHigh = 0, 0
+	unpaced, slots := defaults, defaults
+	unpaced.Pace.Slots = 0
+	slots.Pace.CPU, slots.Pace.IO, slots.Pace.Memory = 100, 100, 100
 	for _, c := range []struct {
 		name, dir string
 		want      Host
 	}{
 		{"no directory", "/none", defaults},
 		{"empty directory", hostDir(t, nil), defaults},
-		{"all", hostDir(t, map[string]string{"external": "eth0\n", "min-uptime": "0", "stagger": "2-3", "ping-timeout": "50", "retry-delay": "0", "publish": "none", "radvd-conf": "/run/radvd.conf"}), changed},
+		{"all", hostDir(t, map[string]string{"external": "eth0\n", "min-uptime": "0", "stagger": "2-3", "pace": "3", "pace-limit": "5", "pace-pressure": "memory 1\ncpu  90", "ping-timeout": "50", "retry-delay": "0", "publish": "none", "radvd-conf": "/run/radvd.conf"}), changed},
 		{"log-format json", hostDir(t, map[string]string{"log-format": "json"}), defaults},
 		{"guest-to-host no", hostDir(t, map[string]string{"guest-to-host": "no"}), defaults},
 		{"guest-to-host yes", hostDir(t, map[string]string{"guest-to-host": "yes"}), open},
@@ -45,8 +48,10 @@ func TestReadHost(t *testing.T) {
 		{"overcommit no", hostDir(t, map[string]string{"overcommit": "no"}), once},
 		{"overcommit 1", hostDir(t, map[string]string{"overcommit": "1"}), once},
 		{"overcommit 1.5", hostDir(t, map[string]string{"overcommit": "1.5"}), half},
-		{"stagger 0", hostDir(t, map[string]string{"stagger": "0"}), quiet},
-		{"stagger none", hostDir(t, map[string]string{"stagger": ""}), quiet},
+		{"stagger 0", hostDir(t, map[string]string{"stagger": "0"}), defaults},
+		{"stagger none", hostDir(t, map[string]string{"stagger": ""}), defaults},
+		{"pace 0", hostDir(t, map[string]string{"pace": "0"}), unpaced},
+		{"no pressure", hostDir(t, map[string]string{"pace-pressure": ""}), slots},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := ReadHost(c.dir)
@@ -70,6 +75,15 @@ func TestReadHostFaults(t *testing.T) {
 		{"external", "", "is empty, and cannot be none (remove the file for the default)"},
 		{"min-uptime", "86401", `"86401" is not a number from 0 to 86400`},
 		{"stagger", "9-1", `"9-1"` + noRange},
+		{"pace", "-1", `"-1" is not a number from 0 to 1000`},
+		{"pace", "", "is empty, and cannot be none (remove the file for the default)"},
+		{"pace-limit", "0", `"0" is not a number from 1 to 3600`},
+		{"pace-pressure", "cpu", `"cpu"` + noPressure},
+		{"pace-pressure", "cpu 0", `"cpu 0"` + noPressure},
+		{"pace-pressure", "cpu 101", `"cpu 101"` + noPressure},
+		{"pace-pressure", "80", `"80"` + noPressure},
+		{"pace-pressure", "disc 10", `"disc 10"` + noPressure},
+		{"pace-pressure", "io 10\nio 20", `"io 20": io stands twice`},
 		{"ping-timeout", "9", `"9" is not a number from 10 to 60000`},
 		{"retry-delay", "-1", `"-1" is not a number from 0 to 3600`},
 		{"publish", "yes", `"yes" is no way to publish (try proxy or none)`},

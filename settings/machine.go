@@ -51,6 +51,7 @@ type Machine struct {
 	NoFile    int // RLIMIT_NOFILE
 	NProc     int // RLIMIT_NPROC: one host process for each guest address space
 	Nice      int
+	Priority  int // 0 to 99: of starts that wait for each other, the higher first
 
 	Groups   Groups
 	CPU      CPUShare

@@ -93,7 +93,7 @@ func TestRead(t *testing.T) {
 	m := read(t, machine(t, "web", map[string]string{
 		"user": "daemon\n", "mem": " 1G\t\n", "swap": "128M", "ip4": "# ours\n\n192.0.2.32/30\r\n192.0.2.20\n",
 		"ip6": "2001:db8:0:1::/64\n2001:db8:1::/48\n", "tap": "tap9", "transport": "tuntap", "ubd1": "cow,/base flags=s", "ubd0": "",
-		"root": "", "con1": "null", "con12": "pts", "con2": "pts", "ssl0": "", "kernel": "/usr/bin/linux.uml", "initrd": "boot/initrd", "args": "quiet\npanic=1", "nofile": "2048", "nproc": "99", "nice": "-5",
+		"root": "", "con1": "null", "con12": "pts", "con2": "pts", "ssl0": "", "kernel": "/usr/bin/linux.uml", "initrd": "boot/initrd", "args": "quiet\npanic=1", "nofile": "2048", "nproc": "99", "nice": "-5", "priority": "7",
 	}))
 	same(t, "User", m.User, Account{"daemon", 1, 1})
 	same(t, "Mem", m.Mem, gib)
@@ -108,7 +108,7 @@ func TestRead(t *testing.T) {
 	same(t, "Kernel", m.Kernel, "/usr/bin/linux.uml")
 	same(t, "Initrd", m.Initrd, "boot/initrd")
 	same(t, "Args", m.Args, []string{"quiet", "panic=1"})
-	same(t, "limits", []int{m.NoFile, m.NProc, m.Nice}, []int{2048, 99, -5})
+	same(t, "limits", []int{m.NoFile, m.NProc, m.Nice, m.Priority}, []int{2048, 99, -5, 7})
 	var all []string
 	for _, a := range m.Addresses4() {
 		all = append(all, a.String())
@@ -192,7 +192,7 @@ func TestMemFaults(t *testing.T) {
 func TestAllFaultsAtOnce(t *testing.T) {
 	dir := machine(t, "web", map[string]string{
 		"args": "quiet\nmem=1G\na b\nquiet\n", "con16": "pts", "ip4": "192.0.2.1\n192.0.2.1/32\n1.2\n", "ip6": "2001:db8::/48",
-		"mac": "x", "mem": "4M", "nice": "", "nofile": "1\n2", "swap": "41001K", "tap": "all", "ubd0": "/dev/sda", "ubd8": "x", "user": "root",
+		"mac": "x", "mem": "4M", "nice": "", "nofile": "1\n2", "priority": "100", "swap": "41001K", "tap": "all", "ubd0": "/dev/sda", "ubd8": "x", "user": "root",
 	})
 	const want = `@/settings/args: "mem=1G": the start makes this argument from the settings
 @/settings/args: "a b": a kernel argument cannot hold ' '
@@ -205,6 +205,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 @/settings/mem: "4M" is too little for any kernel (try 64M)
 @/settings/nice: is empty, and cannot be none (remove the file for the default)
 @/settings/nofile: 2 values, "1" and more: this setting takes one
+@/settings/priority: "100" is not a number from 0 to 99
 @/settings/swap: "41001K" is no size of a swap (40K to 8T, whole pages of 4K)
 @/settings/tap: "all" is no interface name (letters, digits, then also . _ -, at most 15)
 @/settings/ubd0: "/dev/sda": a disc that is written lies in the jail (try ubd0)

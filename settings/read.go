@@ -65,6 +65,7 @@ func (m *Machine) defaults() {
 	m.Kernel = "linux"
 	m.NoFile = 1024
 	m.NProc = 4096
+	m.Priority = 50
 	m.CPU.Weight, m.IO.Weight = DefaultWeight, DefaultWeight
 	m.Overhead, m.PIDs = -1, -1 // follow from mem and nproc
 	for n := range 8 {
@@ -76,7 +77,7 @@ func (m *Machine) defaults() {
 // known says whether a file of this name is a machine's setting.
 func known(name string) bool {
 	switch name {
-	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "spoof", "isolated", "lock", "cow-unsafe", "cow-mend", "initrd", "sync", "cpu", "io", "overhead", "pids", "cgroup":
+	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "priority", "spoof", "isolated", "lock", "cow-unsafe", "cow-mend", "initrd", "sync", "cpu", "io", "overhead", "pids", "cgroup":
 		return true
 	}
 	stem, n := numberedName(name)
@@ -229,6 +230,8 @@ func (m *Machine) setOne(name, v string) (err error) {
 		m.Groups, err = parseGroups(v)
 	case "nice":
 		m.Nice, err = parseNumber(v, -20, 19)
+	case "priority":
+		m.Priority, err = parseNumber(v, 0, 99)
 	default:
 		stem, n := numberedName(name)
 		if stem == "ubd" {

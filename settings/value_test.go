@@ -134,6 +134,7 @@ const (
 	noAbsolute  = " is not a plain absolute path"
 	noTimes     = " is neither warn, no nor how many times the host's RAM (try 1.5)"
 	noRange     = " is no range of seconds (try 1-600, or 0 for none)"
+	noPressure  = " is no pressure (try: cpu 90, io 80, memory 20, one a line; 100 for any)"
 	noNice      = " is not a number from -20 to 19"
 	noGuest     = " cannot be a guest's address"
 	noPrefix    = " cannot be a guest's prefix"

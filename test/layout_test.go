@@ -42,6 +42,7 @@ func TestLayout(t *testing.T) {
 		"memory":     low,
 		"cgroup":     low,
 		"ledger":     low,
+		"pace":       low,
 		"sparse":     nil,
 		"wire":       own("fault"),
 		"delta":      own("fault", "sparse", "wire"),

@@ -49,6 +49,9 @@ func TestStopsWhereItWaits(t *testing.T) {
 			l.Must("rm", l.Machines+"-nostart")
 			m.WaitLog("waits: 1h0m0s more")
 		}},
+		{"pace", lab.Settings{"pace": "1", "pace-limit": "3600"}, nil, func(l *lab.Lab, m *lab.Machine) {
+			m.WaitLog("waits: pace: place 1 of 1, for a slot")
+		}},
 		{"probe", lab.Settings{"ping-timeout": "60000"}, nil, func(l *lab.Lab, m *lab.Machine) {
 			l.Wait("the probe's socket", func() bool { return strings.Count(l.Must("cat", "/proc/net/raw"), "\n") > 1 })
 		}},
@@ -63,6 +66,9 @@ func TestStopsWhereItWaits(t *testing.T) {
 				l.SetHost(name, value)
 			}
 			m := guest(l)
+			if test.name == "pace" {
+				otherBoots(l)
+			}
 			before := l.State()
 			if test.name == "nostart" || test.name == "stagger" {
 				l.Must("touch", l.Machines+"-nostart")
@@ -82,4 +88,11 @@ func TestStopsWhereItWaits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// otherBoots has a process that never ends look as a guest that boots.
+func otherBoots(l *lab.Lab) {
+	l.Must("sh", "-ec", `setsid sleep 3600 >/dev/null 2>&1 & mkdir -m 700 /run/uml-run.pace
+		started=$(cut -d' ' -f22 /proc/$!/stat)
+		echo '{"pid":'$!',"start":'$started',"taken":'$(cut -d. -f1 /proc/uptime)000000000',"user":1,"name":"other"}' >/run/uml-run.pace/boot.1`)
 }

@@ -73,7 +73,7 @@ func (t *trial) host() error {
 	var errs []error
 	for name, value := range map[string]string{
 		"external": external, "publish": "none", "guest-to-host": "yes",
-		"min-uptime": "0", "stagger": "0", "retry-delay": "0", "ping-timeout": "20",
+		"min-uptime": "0", "stagger": "0", "pace": "0", "retry-delay": "0", "ping-timeout": "20",
 	} {
 		errs = append(errs, os.WriteFile(filepath.Join(t.outer, hostName, name), []byte(value+"\n"), 0o644))
 	}

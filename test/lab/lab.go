@@ -127,7 +127,7 @@ func (l *Lab) fill() error {
 			return err
 		}
 	}
-	for name, value := range map[string]string{"min-uptime": "0", "stagger": "0", "ping-timeout": "300", "retry-delay": "0"} {
+	for name, value := range map[string]string{"min-uptime": "0", "stagger": "0", "pace": "0", "ping-timeout": "300", "retry-delay": "0"} {
 		l.SetHost(name, value)
 	}
 	return nil

@@ -1,0 +1,107 @@
+package pace
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"uml/settings"
+)
+
+func TestTicketName(t *testing.T) {
+	want := []string{
+		ticketName(99, 5*time.Second, 7), ticketName(50, time.Second, 4194304), ticketName(50, 300*time.Hour, 2),
+		ticketName(9, 0, 3), ticketName(0, 0, 1),
+	}
+	got := slices.Sorted(slices.Values(want))
+	if !slices.Equal(got, want) {
+		t.Errorf("names sort as %q", got)
+	}
+	if pid := parseTicket(want[1]); pid != 4194304 {
+		t.Errorf("%s: process %d", want[1], pid)
+	}
+	for _, name := range []string{"", "wait.", "boot.1", "wait.49.000000003b9aca00.7x", "wait.49.3b9aca00.7", "wait.49.000000003b9aca00.0", "wait.49.000000003b9aca00.07", "wait.-1.000000003b9aca00.7"} {
+		if pid := parseTicket(name); pid != 0 {
+			t.Errorf("%q is the ticket of %d", name, pid)
+		}
+	}
+}
+
+func FuzzTicket(f *testing.F) {
+	f.Add(ticketName(50, time.Hour, 12))
+	f.Add("wait.99.ffffffffffffffff.1")
+	f.Fuzz(func(t *testing.T, name string) {
+		if pid := parseTicket(name); pid < 0 || pid > 0 && !strings.HasPrefix(name, waits) {
+			t.Errorf("%q: process %d", name, pid)
+		}
+	})
+}
+
+func TestParsePressure(t *testing.T) {
+	for text, want := range map[string]float64{
+		"some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=9.00 avg60=0.00 avg300=0.00 total=0\n": 0,
+		"some avg10=55.89 avg60=14.89 avg300=14.80 total=15137289943\n":                                    55.89,
+		"some avg10=100.00 avg60=1\n": 100,
+	} {
+		if got, err := parsePressure(text); got != want || err != nil {
+			t.Errorf("%q: got %v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "some", "some avg10=", "some avg10=x y", "some avg10=-1 ", "some avg10=100.01 ", "some avg10=NaN ", "full avg10=1.00 "} {
+		if got, err := parsePressure(text); err == nil {
+			t.Errorf("%q: got %v", text, got)
+		}
+	}
+}
+
+func FuzzPressure(f *testing.F) {
+	f.Add("some avg10=55.89 avg60=14.89 avg300=14.80 total=15137289943\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		if n, err := parsePressure(text); err == nil && !(0 <= n && n <= 100) {
+			t.Errorf("%q: %v", text, n)
+		}
+	})
+}
+
+func TestOver(t *testing.T) {
+	limit := settings.Pace{CPU: 80, IO: 60, Memory: 20}
+	for p, want := range map[Pressure]string{
+		{}:           "",
+		{80, 60, 20}: "",
+		{80.6, 0, 0}: "pressure cpu 81 > 80",
+		{99, 61, 99}: "pressure io 61 > 60",
+		{0, 0, 34.2}: "pressure memory 34 > 20",
+	} {
+		if got := p.over(limit); got != want {
+			t.Errorf("%v: got %q, want %q", p, got, want)
+		}
+	}
+}
+
+func TestParseStat(t *testing.T) {
+	const text = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 50 6 7 8 20 0 1 0 12345 9 10\n"
+	if got, err := parseStat(text); err != nil || got != (times{'S', 56, 12345}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for _, text := range []string{"", "7 (a) S 1 2 3", strings.Replace(text, "12345", "x", 1)} {
+		if got, err := parseStat(text); err == nil {
+			t.Errorf("%q: got %+v", text, got)
+		}
+	}
+}
+
+func FuzzStat(f *testing.F) {
+	f.Add("7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 50 6 7 8 20 0 1 0 12345 9 10\n")
+	f.Fuzz(func(t *testing.T, text string) { parseStat(text) })
+}
+
+func FuzzBoot(f *testing.F) {
+	f.Add([]byte(`{"pid":7,"start":12,"taken":99,"user":1000,"name":"web","on":"tap_web","addresses":["192.0.2.20"]}`))
+	f.Add([]byte(`{"pid":7,"addresses":[null]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if b, ok := parseBoot(text); ok && b.PID <= 0 {
+			t.Errorf("%q: %+v", text, b)
+		}
+	})
+}
