@@ -32,7 +32,7 @@ func tell(name string) {
 // IsKernel says whether the process is a guest's kernel, in its jail.
 func IsKernel(pid int) bool { return isKernel(pid) }
 
-// failed leaves what a start failed with, for uml-ctl list. That another holds the
+// failed leaves what a start failed with, for uml-ctl list and uml-metrics. That another holds the
 // lock is that one's affair.
 func (o Options) failed(err error) {
 	var held *lock.Held
@@ -44,5 +44,6 @@ func (o Options) failed(err error) {
 	if errors.As(err, &held) && held.Runs || os.Geteuid() != 0 {
 		return
 	}
-	lock.Leave(dir, lock.Note{Since: time.Now(), Message: fault.Line(fault.Parts(err)[0].Error())})
+	first := fault.Parts(err)[0]
+	lock.Leave(dir, lock.Note{Since: time.Now(), Message: fault.Line(first.Error()), Reason: fault.IDOf(first)})
 }
