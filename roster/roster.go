@@ -37,6 +37,9 @@ const (
 	Failing  = "failing"  // the last start failed, the next comes after retry-delay
 )
 
+// States are all of these.
+var States = []string{Down, Waiting, Starting, Up, Paused, Stopping, Unknown, Failing}
+
 // A Machine is how one stands. The names of its fields in JSON stay as they are;
 // fields may be added. Times are RFC 3339, sizes bytes.
 type Machine struct {
