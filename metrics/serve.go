@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"time"
+	"unsafe"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -38,8 +39,11 @@ func Serve(o Options) error {
 	if !inside() {
 		return confine(o)
 	}
-	// The program was executed as "exe".
-	if err := os.WriteFile("/proc/thread-self/comm", []byte(o.Name), 0); err != nil {
+	name, err := unix.BytePtrFromString(o.Name)
+	if err != nil {
+		return err
+	}
+	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0); err != nil { // it was executed as "exe"
 		return err
 	}
 	f := os.NewFile(listenFD, "listener")
