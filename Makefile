@@ -105,7 +105,7 @@ install: build install-completion
 install-completion:
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
 	install -m 644 completion/uml-ctl.bash $(SHARE)/bash-completion/completions/uml-ctl
-	for p in run net check jail shelld disk kernel template machine; do ln -sf uml-ctl $(SHARE)/bash-completion/completions/uml-$$p; done
+	for p in run net check jail shelld disk kernel template machine metrics; do ln -sf uml-ctl $(SHARE)/bash-completion/completions/uml-$$p; done
 	install -m 644 completion/_uml-ctl $(SHARE)/zsh/site-functions
 
 # Packages, the same bytes from the same commit: times are the commit's. The version is the one

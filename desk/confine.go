@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
+	"uml/rights"
 )
 
 // insideName is how the program is called when it is executed anew.
@@ -48,7 +49,7 @@ func confine(o Options, d *Desk) error {
 		}
 		o.Say(fmt.Sprintf("warning: %v: goes on without", err))
 	}
-	if err := dropCapabilities(); err != nil {
+	if err := rights.Keep(keep...); err != nil {
 		return err
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
@@ -94,35 +95,4 @@ func (d *Desk) namespaces() error {
 		}
 	}
 	return unix.Chdir("/")
-}
-
-func dropCapabilities() error {
-	var kept [2]uint32
-	for _, c := range keep {
-		kept[c/32] |= 1 << (c % 32)
-	}
-	for c := uint(0); ; c++ {
-		if c < 64 && kept[c/32]&(1<<(c%32)) != 0 {
-			continue
-		}
-		err := unix.Prctl(unix.PR_CAPBSET_DROP, uintptr(c), 0, 0, 0)
-		if errors.Is(err, unix.EINVAL) && c > unix.CAP_AUDIT_READ { // past the kernel's last
-			break
-		}
-		if err != nil {
-			return fmt.Errorf("drop capability %d from the bounding set: %w", c, err)
-		}
-	}
-	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
-		return fmt.Errorf("clear ambient capabilities: %w", err)
-	}
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var sets [2]unix.CapUserData
-	for i, k := range kept {
-		sets[i] = unix.CapUserData{Effective: k, Permitted: k}
-	}
-	if err := unix.Capset(&header, &sets[0]); err != nil {
-		return fault.Permanent("give up capabilities: %w (root lacks some of those that are needed: CAP_DAC_READ_SEARCH, SYS_PTRACE, KILL, SETUID, SETGID)", err)
-	}
-	return nil
 }

@@ -39,11 +39,11 @@ func TestNote(t *testing.T) {
 			t.Errorf("%.10q: got %+v", text, n)
 		}
 	}
-	if err := os.WriteFile(f.Name(), []byte("failed 7 \x1b[2J\n\x1b[2J\n"), 0o600); err != nil {
+	if err := os.WriteFile(f.Name(), []byte("failed 7 \x1b[2J\nstarts 1\n\x1b[2J\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if n := Read(dir); n.Message != `\x1b[2J` || n.ID != `\x1b[2J` {
-		t.Errorf("got %q", n.Message)
+	if n := Read(dir); n.Message != `\x1b[2J` || n.ID != "" {
+		t.Errorf("got %+v", n)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"uml/fault"
 	"uml/handle"
+	"uml/lock"
 	"uml/settings"
 )
 
@@ -36,6 +37,9 @@ func (r *Round) Machine(at string) (*Machine, error) {
 	}
 	m.Activated = r.activated(dir, m.Name)
 	r.state(m, dir, s)
+	if r.Counting {
+		_, m.Counts = lock.Tell(dir)
+	}
 	return m, nil
 }
 

@@ -38,6 +38,9 @@ const (
 	Failing  = "failing"  // the last start failed, the next comes after retry-delay
 )
 
+// States are all of these.
+var States = []string{Down, Waiting, Starting, Up, Paused, Stopping, Unknown, Failing}
+
 // A Machine is how one stands. The names of its fields in JSON stay as they are;
 // fields may be added. Times are RFC 3339, sizes bytes.
 type Machine struct {
@@ -57,6 +60,8 @@ type Machine struct {
 	Discs      []Disc     `json:"discs"`
 	Notes      []string   `json:"notes,omitempty"`
 	Faults     []string   `json:"faults,omitempty"` // of its settings: it would not start
+
+	Counts lock.Counts `json:"-"` // of its starts, where the round counts
 }
 
 // A Disc is a disc's file or the swap's.
@@ -106,6 +111,8 @@ func digits(s string) int { return len(s) - len(strings.TrimLeft(s, "0123456789"
 
 // A Round is one look at many machines.
 type Round struct {
+	Counting bool // starts too, which takes one file more a machine
+
 	machines string
 	root     *handle.Dir // that, during a look; nil if it cannot be opened
 	service  string

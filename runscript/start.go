@@ -63,6 +63,7 @@ type start struct {
 	pairs    []*cow.Pair     // COW discs to be mended
 	promised *ledger.Promise // what stands in the ledger
 	before   lock.Note       // that an exec which failed takes back
+	left     bool            // another stands there
 	up       []string        // of a dry run: what Up would do
 
 	groups   *cgroup.Tree // nil: the guest stays in its supervisor's control group
@@ -189,8 +190,8 @@ func (s *start) run(ctx context.Context, last func() error) error {
 		again.Stop()
 	}
 	return errors.Join(err, elsewhere(func() error {
-		if !s.before.Since.IsZero() {
-			lock.Leave(s.dir, s.before)
+		if s.left {
+			lock.TakeBack(s.dir, s.before)
 		}
 		return errors.Join(s.release(), s.unmakeUml())
 	}))
@@ -279,7 +280,7 @@ func elsewhere(undo func() error) error {
 // enter is step 8. It returns only an error.
 func (s *start) enter(last func() error) error {
 	s.before = lock.Read(s.dir)
-	lock.Leave(s.dir, lock.Note{Up: true, PID: os.Getpid(), Since: time.Now()})
+	s.left = lock.Leave(s.dir, lock.Note{Up: true, PID: os.Getpid(), Since: time.Now()}) == nil
 	if err := s.enterRoom(); err != nil {
 		return err
 	}

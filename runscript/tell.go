@@ -33,7 +33,7 @@ func tell(name string) {
 // IsKernel says whether the process is a guest's kernel, in its jail.
 func IsKernel(pid int) bool { return isKernel(pid) }
 
-// failed leaves what a start failed with, for uml-ctl list. That another holds the
+// failed leaves what a start failed with, for uml-ctl list and uml-metrics. That another holds the
 // lock is that one's affair.
 func (o Options) failed(err error) {
 	var held *lock.Held

@@ -39,21 +39,24 @@ var never = []uint32{
 	unix.SYS_CAPSET, unix.SYS_PERSONALITY,
 }
 
-// noChecks: threads and no processes, no namespaces, no network.
-var noChecks = []Check{
-	{Call: unix.SYS_CLONE, Arg: 0, With: unix.CLONE_THREAD, Without: Namespaces &^ unix.CLONE_NEWTIME}, // that bit is a signal's there
-	// Its flags lie in memory, which a filter does not see.
-	{Call: unix.SYS_CLONE3, Errno: unix.ENOSYS},
-	{Call: unix.SYS_UNSHARE, Arg: 0, Without: Namespaces},
-	{Call: unix.SYS_SOCKET, Arg: 0, OneOf: []uint32{unix.AF_UNIX}},
+// noChecks: threads and no processes, no namespaces, sockets of these families.
+func noChecks(families ...uint32) []Check {
+	return []Check{
+		{Call: unix.SYS_CLONE, Arg: 0, With: unix.CLONE_THREAD, Without: Namespaces &^ unix.CLONE_NEWTIME}, // that bit is a signal's there
+		// Its flags lie in memory, which a filter does not see.
+		{Call: unix.SYS_CLONE3, Errno: unix.ENOSYS},
+		{Call: unix.SYS_UNSHARE, Arg: 0, Without: Namespaces},
+		{Call: unix.SYS_SOCKET, Arg: 0, OneOf: families},
+	}
 }
 
 // NoExec denies this process, all its threads and whatever they start, for good: to
 // execute another program, to start a process, and much else that a program which
 // does not need that has no use for. Rights are gained by nothing any more
-// (no_new_privs). What is denied fails with EPERM.
-func NoExec() error {
-	return Install(Deny(append(never, older...), noChecks, unix.SECCOMP_RET_ERRNO|uint32(unix.EPERM)))
+// (no_new_privs). What is denied fails with EPERM. Besides UNIX sockets only those of
+// the families (AF_*) can be made.
+func NoExec(families ...uint32) error {
+	return Install(Deny(append(never, older...), noChecks(append(families, unix.AF_UNIX)...), unix.SECCOMP_RET_ERRNO|uint32(unix.EPERM)))
 }
 
 // Install puts a filter on all threads of the process, with no_new_privs.

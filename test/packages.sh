@@ -21,6 +21,7 @@ want arping arping
 want tcpdump tcpdump
 want procps ps
 want tree tree
+want prometheus promtool
 want radvd radvd
 want util-linux nsenter
 want mount swapon

@@ -9,11 +9,11 @@
 package usage
 
 import (
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
+	"uml/handle"
 	"uml/roster"
 )
 
@@ -36,6 +36,7 @@ type counts struct {
 	cpu           int64  // ticks
 	read, written int64
 	in, out       int64
+	whole         bool // no child ended meanwhile, to be counted twice or not at all
 }
 
 // A Sampler compares each look with the one before.
@@ -49,17 +50,20 @@ func (s *Sampler) Sample(machines []*roster.Machine) (guests []*Guest) {
 	now := map[string]counts{}
 	packets, swapping, groups := devices(), swapUsed(), groupsOf(machines)
 	for _, m := range machines {
-		if m.State != roster.Up && m.State != roster.Paused && m.State != roster.Stopping || m.Resident == 0 {
+		if !runs(m) {
 			continue
 		}
-		g := &Guest{Machine: m, Pressure: groups[m.PID]}
+		g := &Guest{Machine: m}
+		if group, ok := groups[m.PID]; ok {
+			g.Pressure = readPressure(group+"/", ".pressure", "avg10=")
+		}
 		c, ok := count(m.PID)
 		if !ok {
 			continue // it has just ended
 		}
 		c.in, c.out = -1, -1
 		if p, ok := packets[m.TAP]; ok {
-			c.in, c.out = p[1], p[0] // what the host receives the guest has sent
+			c.in, c.out = p.In.Packets, p.Out.Packets
 		}
 		g.Resident = m.Resident
 		if swapping {
@@ -72,6 +76,11 @@ func (s *Sampler) Sample(machines []*roster.Machine) (guests []*Guest) {
 	}
 	s.before = now
 	return guests
+}
+
+// runs: its kernel is there, and its start no more.
+func runs(m *roster.Machine) bool {
+	return (m.State == roster.Up || m.State == roster.Paused || m.State == roster.Stopping) && m.Resident > 0
 }
 
 func (g *Guest) rates(a, b counts, same bool) {
@@ -93,6 +102,10 @@ func (g *Guest) rates(a, b counts, same bool) {
 // hertz is what /proc counts CPU time in (USER_HZ).
 const hertz = 100
 
+// maxChildren are as many children of a kernel as are looked at: what takes more, as a
+// guest can make its kernel have, is not known.
+const maxChildren = 1024
+
 // count looks at the kernel's process and its children.
 func count(pid int) (c counts, ok bool) {
 	proc := "/proc/" + strconv.Itoa(pid)
@@ -104,8 +117,13 @@ func count(pid int) (c counts, ok bool) {
 	c.start = uint64(f[21])
 	c.cpu = f[13] + f[14] + f[15] + f[16]
 	c.read, c.written = io(proc)
-	children, _ := os.ReadFile(proc + "/task/" + strconv.Itoa(pid) + "/children")
-	for _, child := range strings.Fields(string(children)) {
+	text, _ := handle.ReadProc(proc + "/task/" + strconv.Itoa(pid) + "/children")
+	children := strings.Fields(string(text))
+	if len(children) > maxChildren {
+		c.cpu, c.read, c.written = -1, -1, -1
+		return c, true
+	}
+	for _, child := range children {
 		if f, ok := stat("/proc/" + child); ok && f[3] == int64(pid) {
 			c.cpu += f[13] + f[14]
 			if r, w := io("/proc/" + child); r >= 0 && c.read >= 0 {
@@ -113,13 +131,15 @@ func count(pid int) (c counts, ok bool) {
 			}
 		}
 	}
+	after, _ := stat(proc)
+	c.whole = after[10] == f[10] // minor faults of children that were waited for: each has some
 	return c, true
 }
 
 // stat is /proc/PID/stat by the numbers of proc_pid_stat(5) less one; the name and
 // the state are 0.
 func stat(proc string) (f [40]int64, ok bool) {
-	text, err := os.ReadFile(proc + "/stat")
+	text, err := handle.ReadProc(proc + "/stat")
 	if err != nil {
 		return f, false
 	}
@@ -137,7 +157,7 @@ func stat(proc string) (f [40]int64, ok bool) {
 
 // io is what the process has had discs read and written; -1 without the right.
 func io(proc string) (read, written int64) {
-	text, err := os.ReadFile(proc + "/io")
+	text, err := handle.ReadProc(proc + "/io")
 	if err != nil {
 		return -1, -1
 	}
@@ -159,7 +179,7 @@ func field(text, word string) int64 {
 // with it. The kernel walks all of its page tables for that, so it is asked only
 // where something is swapped out at all.
 func swapped(pid int) int64 {
-	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
+	text, err := handle.ReadProc("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
 	if err != nil {
 		return -1
 	}
@@ -167,24 +187,31 @@ func swapped(pid int) int64 {
 }
 
 func swapUsed() bool {
-	text, _ := os.ReadFile("/proc/meminfo")
+	text, _ := handle.ReadProc("/proc/meminfo")
 	return field(string(text), "SwapTotal:") > field(string(text), "SwapFree:")
 }
 
-// devices are the packets that each interface of this network namespace has
-// received and sent.
-func devices() map[string][2]int64 {
-	text, _ := os.ReadFile("/proc/thread-self/net/dev")
-	all := map[string][2]int64{}
+// A Count is of packets.
+type Count struct{ Packets, Bytes int64 }
+
+// traffic is as the guest sees it: what the host receives the guest has sent.
+type traffic struct{ In, Out Count }
+
+// devices are what each interface of this network namespace has received and sent.
+func devices() map[string]traffic {
+	text, _ := handle.ReadProc("/proc/thread-self/net/dev")
+	all := map[string]traffic{}
 	for line := range strings.Lines(string(text)) {
 		name, rest, ok := strings.Cut(line, ":")
 		f := strings.Fields(rest)
 		if !ok || len(f) < 10 {
 			continue
 		}
-		received, _ := strconv.ParseInt(f[1], 10, 64)
-		sent, _ := strconv.ParseInt(f[9], 10, 64)
-		all[strings.TrimSpace(name)] = [2]int64{received, sent}
+		var n [10]int64
+		for i := range n {
+			n[i], _ = strconv.ParseInt(f[i], 10, 64)
+		}
+		all[strings.TrimSpace(name)] = traffic{Out: Count{n[1], n[0]}, In: Count{n[9], n[8]}}
 	}
 	return all
 }

@@ -26,7 +26,7 @@ func main() {
 		b := &bench{lab.New(t), t, *n}
 		b.install()
 		// A figure more: a method here, which prints its own lines.
-		for _, measure := range []func(){b.list, b.ask, b.console} {
+		for _, measure := range []func(){b.list, b.look, b.ask, b.console} {
 			measure()
 		}
 	}))
