@@ -22,14 +22,20 @@ import (
 	"uml/version"
 )
 
-// A Collector looks anew each time that it is asked, one look at a time.
+// A Collector looks anew when it is asked, one look at a time.
 type Collector struct {
 	Machines string // machines root
 	Service  string // directory of activated machines
 	Say      func(error)
 
 	looking sync.Mutex
+	last    []prometheus.Metric
+	looked  time.Time
 }
+
+// fresh: who asks again within that time has the same answer, so that asking without
+// pause does not mean looking without pause.
+const fresh = 2 * time.Second
 
 // Describe is of prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
@@ -42,10 +48,19 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	c.looking.Lock()
 	defer c.looking.Unlock()
+	if c.looked.IsZero() || time.Since(c.looked) > fresh {
+		c.last = c.look()
+		c.looked = time.Now()
+	}
+	for _, m := range c.last {
+		ch <- m
+	}
+}
+
+func (c *Collector) look() []prometheus.Metric {
 	began := time.Now()
-	l := &look{ch: ch, say: c.Say, seen: map[string]bool{}}
+	l := &look{say: c.Say, seen: map[string]bool{}, forged: map[string]uint64{}}
 	machines, listed := l.machines(c)
-	l.forged = map[string]uint64{}
 	l.part("filter", l.routed())
 	l.part("bridge", l.bridged())
 	totals := usage.Totals(machines)
@@ -67,11 +82,12 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	l.host()
 	l.put(lookTime, float64(began.UnixMilli())/1000)
 	l.put(lookTook, time.Since(began).Seconds())
+	return l.all
 }
 
 // A look is one pass over all machines.
 type look struct {
-	ch     chan<- prometheus.Metric
+	all    []prometheus.Metric
 	say    func(error)
 	seen   map[string]bool   // machines
 	forged map[string]uint64 // by interface
@@ -79,7 +95,7 @@ type look struct {
 }
 
 func (l *look) put(m metric, value float64, labels ...string) {
-	l.ch <- prometheus.MustNewConstMetric(m.Desc, m.kind, value, labels...)
+	l.all = append(l.all, prometheus.MustNewConstMetric(m.Desc, m.kind, value, labels...))
 }
 
 // known leaves out what is not known, a number below 0.

@@ -1,10 +1,12 @@
 package metrics
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
@@ -25,15 +27,44 @@ func Once(machines, service, file string, out io.Writer) error {
 	if file == "" {
 		return errors.Join(write(r, out), missed)
 	}
-	st, err := os.Lstat(file)
-	if err == nil && !st.Mode().IsRegular() {
-		return fault.Permanent("--output %s: is there, and no regular file", file)
+	return errors.Join(replace(file, func(f io.Writer) error { return write(r, f) }), missed)
+}
+
+// replace has who reads see the old file or the new. The directory may be another
+// account's, as node_exporter's: by its descriptor and that of the file alone.
+func replace(file string, fill func(io.Writer) error) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("write %s: %w", file, err)
+		}
+	}()
+	dir, err := os.OpenRoot(filepath.Dir(file))
+	if errors.Is(err, os.ErrNotExist) {
+		return fault.Permanent("%w", err)
 	}
-	// Beside it, mode 0644, and renamed: who reads has the old or the new.
-	if err := prometheus.WriteToTextfile(file, r); err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", file, err), missed)
+	if err != nil {
+		return err
 	}
-	return missed
+	defer dir.Close()
+	name := filepath.Base(file)
+	if st, err := dir.Lstat(name); err == nil && !st.Mode().IsRegular() {
+		return fault.Permanent("is there, and no regular file")
+	}
+	beside := fmt.Sprint(name, ".", os.Getpid()) // which node_exporter does not read
+	dir.Remove(beside)                           // of one of that number that was killed
+	f, err := dir.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(f)
+	err = errors.Join(fill(out), out.Flush(), f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = dir.Rename(beside, name)
+	}
+	if err != nil {
+		dir.Remove(beside)
+	}
+	return err
 }
 
 func write(r prometheus.Gatherer, out io.Writer) error {
