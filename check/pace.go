@@ -21,7 +21,7 @@ func (c *checker) pace() {
 	}
 	now, err := pace.HostPressure()
 	switch {
-	case errors.Is(err, pace.NoPressure):
+	case errors.Is(err, pace.ErrNoPressure):
 		c.host.warn("pace", "%v: guests boot %d at once whatever the load (try: psi=1 as an argument of the host's kernel)", err, p.Slots)
 	case err != nil:
 		c.host.fail("pace", err)

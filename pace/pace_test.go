@@ -222,7 +222,7 @@ func TestPressure(t *testing.T) {
 func TestJudge(t *testing.T) {
 	pace := settings.Pace{Slots: 2, Limit: time.Minute, CPU: 80, IO: 60, Memory: 20}
 	low, high := func() (Pressure, error) { return Pressure{}, nil }, func() (Pressure, error) { return Pressure{IO: 61}, nil }
-	none := func() (Pressure, error) { return Pressure{}, NoPressure }
+	none := func() (Pressure, error) { return Pressure{}, ErrNoPressure }
 	for _, c := range []struct {
 		boots    int
 		pressure func() (Pressure, error)

@@ -15,15 +15,15 @@ import (
 // for it (Documentation/accounting/psi.rst). The kernel reckons it anew every two seconds.
 type Pressure struct{ CPU, IO, Memory float64 }
 
-// NoPressure: this kernel does not measure it (CONFIG_PSI, psi=0).
-var NoPressure = errors.New("this kernel does not measure pressure (/proc/pressure)")
+// ErrNoPressure: this kernel does not measure it (CONFIG_PSI, psi=0).
+var ErrNoPressure = errors.New("this kernel does not measure pressure (/proc/pressure)")
 
 // HostPressure reads the host's.
 func HostPressure() (p Pressure, err error) {
 	for name, to := range map[string]*float64{"cpu": &p.CPU, "io": &p.IO, "memory": &p.Memory} {
 		text, err := os.ReadFile("/proc/pressure/" + name)
 		if err != nil { // ENOENT, or EOPNOTSUPP
-			return Pressure{}, fmt.Errorf("%w: %w", NoPressure, err)
+			return Pressure{}, fmt.Errorf("%w: %w", ErrNoPressure, err)
 		}
 		if *to, err = parsePressure(string(text)); err != nil {
 			return Pressure{}, fmt.Errorf("/proc/pressure/%s: %w", name, err)

@@ -100,7 +100,6 @@ func (p *pacing) end() {
 func (s *start) planTurn() {
 	most := s.host.Pace
 	if most.Slots == 0 {
-		s.plan("check", "pace 0: no other start is waited for")
 		return
 	}
 	now, err := pace.Look(pace.Dir)

@@ -18,7 +18,7 @@ func hostDir(t *testing.T, files map[string]string) string {
 
 func TestReadHost(t *testing.T) {
 	const s = time.Second
-	pace := Pace{runtime.NumCPU(), 60 * s, 100, 80, 20}
+	pace := Pace{2 * runtime.NumCPU(), 60 * s, 100, 80, 20}
 	defaults := Host{MinUptime: 120 * s, Pace: pace, PingTimeout: s, RetryDelay: 15 * s, Publish: true, RadvdConf: "/etc/radvd.conf"}
 	changed := Host{External: "eth0", MinUptime: 0, Pace: Pace{3, 5 * s, 90, 80, 1}, StaggerLow: 2 * s, StaggerHigh: 3 * s, PingTimeout: 50 * time.Millisecond, RetryDelay: 0, Publish: false, RadvdConf: "/run/radvd.conf"}
 	open, some := defaults, defaults

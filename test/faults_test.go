@@ -125,6 +125,7 @@ func newVictim(t *testing.T) *victim {
 	l := lab.New(t)
 	t.Helper()
 	l.SetHost("ping-timeout", "10")
+	l.SetHost("pace", "1")
 	l.Must("uml-net", "restore") // each iptables that a start runs would be taken for the kernel
 	m := l.Machine("guest", lab.Settings{"ip4": address + "\n192.0.2.21", "ip6": "2001:db8:1::/64", "swap": "64K"})
 	cmd := l.Cmd(context.Background(), m.Dir, inject.Command()...)
