@@ -90,11 +90,11 @@ SHARE = $(DESTDIR)$(PREFIX)/share
 DOC = $(SHARE)/doc/uml
 
 install: build install-completion
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(LIB)/uml $(LIB)/systemd/system $(LIB)/sysctl.d $(LIB)/modules-load.d $(SHARE)/man/man1 $(SHARE)/man/man5 $(SHARE)/man/man7 $(SHARE)/man/man8 $(DOC)
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/sbin $(LIB)/uml $(LIB)/systemd/system $(LIB)/sysctl.d $(LIB)/modules-load.d $(DOC)
 	for f in $(BIN)/uml-*; do case $$f in */uml-shell) d=bin;; */uml-*-init) d=lib/uml;; *) d=sbin;; esac; \
 		install $$f $(DESTDIR)$(PREFIX)/$$d || exit 1; done
 	put() { mkdir -p $$(dirname $$2) && $(HERE) $$1 >$$2 && if test -x $$1; then chmod 755 $$2; else chmod 644 $$2; fi; }; set -e; \
-	for s in 1 5 7 8; do for f in docs/*.$$s; do put $$f $(SHARE)/man/man$$s/$${f#docs/}; done; done; \
+	for f in docs/*.[1-9]; do put $$f $(SHARE)/man/man$${f##*.}/$${f#docs/}; done; \
 	find *.md docs -name '*.md' -o -name '*.patch' -o -name '*.config' -o -name first-init | while read -r f; do put $$f $(DOC)/$$f; done; \
 	find examples -type f | while read -r f; do put $$f $(DOC)/$$f; done; \
 	for f in systemd/system/uml@.service systemd/system/uml-shelld.service systemd/system/uml-shelld.socket sysctl.d/uml.conf modules-load.d/uml.conf; do \

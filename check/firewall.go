@@ -43,7 +43,7 @@ func (c *checker) saved(files []string, setsFirst string) {
 		case strings.HasSuffix(file, ".conf"):
 			c.host.warn("firewall", "%s: holds rules of ours, and is not loaded at boot, all of it, since nft cannot read them (take the tables raw out of it)", file)
 		case first != nil:
-			c.host.warn("firewall", "%s: holds rules of ours, and is not loaded at boot, all of it, since their sets are not there yet (try: sed -i /UML-/d %[1]s; or make %s, see docs/guide.md)", file, setsFirst)
+			c.host.warn("firewall", "%s: holds rules of ours, and is not loaded at boot, all of it, since their sets are not there yet (try: sed -i /UML-/d %[1]s; or make %s, see docs/tasks/networks.md)", file, setsFirst)
 		}
 	}
 }

@@ -158,7 +158,7 @@ func shell() string {
 	return "/usr/sbin/nologin"
 }
 
-// logAccount is what multilog runs as, for all machines (docs/guide.md). It is made once, and stays.
+// logAccount is what multilog runs as, for all machines (docs/tasks/by-hand.md). It is made once, and stays.
 func logAccount(ctx context.Context) (settings.Account, error) {
 	const name = "umllog"
 	if _, err := user.Lookup(name); err != nil {

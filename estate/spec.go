@@ -198,7 +198,7 @@ func network(m *settings.Machine, gateway string) (*job.Network, error) {
 		}
 		n.Gateway, bits = p.Addr(), p.Bits()
 	} else if gateway != "" {
-		return nil, fault.Permanent("a gateway is for bridged guests: a routed one has none (see \"What a guest needs inside\" in docs/guide.md)")
+		return nil, fault.Permanent("a gateway is for bridged guests: a routed one has none (see \"What a guest needs inside\" in docs/tasks/by-hand.md)")
 	} else if m.Net.Kind == settings.Bridged {
 		n.DHCP = len(m.IP4) > 0 || m.Spoof
 	}

@@ -45,7 +45,7 @@ func pages(t *testing.T) map[string]*page.Page {
 // manuals are all manual pages, likewise.
 func manuals(t *testing.T) (files []string) {
 	t.Helper()
-	files, err := filepath.Glob("../docs/*.[1578]")
+	files, err := filepath.Glob("../docs/*.[1-9]")
 	if err != nil || len(files) < 10 {
 		t.Fatalf("manual pages: %q %v", files, err)
 	}
@@ -266,4 +266,71 @@ func testNames(t *testing.T) map[string]bool {
 		}
 	}
 	return all
+}
+
+var (
+	flagLine    = regexp.MustCompile(`(?m)^ +(-.*?)(?:  .*)?$`)
+	flagName    = regexp.MustCompile(`-(-?[a-z0-9-]+)`)
+	commandName = regexp.MustCompile(`(?m)^   ([a-z-]+)(?:,| ).*$`)
+)
+
+// Every command and flag that a program's help tells of is in its manual page, by one of its names.
+func TestManualsWhole(t *testing.T) {
+	t.Parallel()
+	bin := lab.Binaries(t)
+	seen := 0
+	for _, file := range manuals(t) {
+		prog, _, _ := strings.Cut(filepath.Base(file), ".")
+		if _, err := os.Stat(filepath.Join(bin, prog)); err != nil || !strings.HasSuffix(file, ".8") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := helpOf(t, bin, prog)
+		commands := []string{}
+		if _, list, ok := strings.Cut(whole, "\nCOMMANDS:\n"); ok {
+			list, _, _ = strings.Cut(list, "\nGLOBAL OPTIONS:")
+			for _, m := range commandName.FindAllStringSubmatch(list, -1) {
+				commands = append(commands, m[1])
+				if !bytes.Contains(text, []byte(m[1])) {
+					t.Errorf("%s: nothing of %s", file, m[1])
+				}
+			}
+		}
+		for _, c := range append([]string{""}, commands...) {
+			said := whole
+			if c != "" {
+				said = helpOf(t, bin, prog, c)
+			}
+			_, options, _ := strings.Cut(said, "OPTIONS:\n")
+			for _, m := range flagLine.FindAllStringSubmatch(options, -1) {
+				names := flagName.FindAllStringSubmatch(m[1], -1)
+				if names[0][1] == "-help" || names[0][1] == "-version" { // which all have
+					continue
+				}
+				seen++
+				if !slices.ContainsFunc(names, func(n []string) bool { return inManual(text, n[1]) }) {
+					t.Errorf("%s: nothing of %s of %s", file, m[1], c)
+				}
+			}
+		}
+	}
+	if seen < 100 {
+		t.Errorf("only %d flags were found", seen)
+	}
+}
+
+func inManual(text []byte, flag string) bool {
+	return regexp.MustCompile(`\bFl ` + regexp.QuoteMeta(flag) + `\b`).Match(text)
+}
+
+func helpOf(t *testing.T, bin, prog string, command ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), filepath.Join(bin, prog), append(command, "--help")...).Output()
+	if err != nil {
+		t.Fatalf("%s %v --help: %v", prog, command, err)
+	}
+	return string(out)
 }

@@ -67,6 +67,7 @@ func TestDocumentedSessions(t *testing.T) {
 // anyHost is one with what docs/tasks/install.md has installed, and a lab's patience. Comments of pages may say
 // "up NAME", which waits for a guest.
 const anyHost = `set -e
+umask 022
 install -d /machines /service /etc/uml-run ~/.ssh
 for s in min-uptime=0 stagger=0 ping-timeout=300 retry-delay=0; do echo ${s#*=} >/etc/uml-run/${s%=*}; done
 ssh-keygen -q -t ed25519 -N '' -f ~/.ssh/id_ed25519

@@ -65,7 +65,7 @@ func (s *site) make() error {
 	return errors.Join(faults...)
 }
 
-var manual = regexp.MustCompile(`^docs/([a-z-]+)\.([158])$`)
+var manual = regexp.MustCompile(`^docs/([a-z-]+)\.([1-9])$`)
 
 // at is where a file of the repository is in the site.
 func at(name string) string {

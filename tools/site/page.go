@@ -106,7 +106,7 @@ func (s *site) manual(name string) error {
 
 var (
 	piece     = regexp.MustCompile(`<[^>]*>|[^<]+`)
-	reference = regexp.MustCompile(`(uml-[a-z]+)\(([158])\)`)
+	reference = regexp.MustCompile(`(uml-[a-z]+)\(([1-9])\)`)
 	inner     = regexp.MustCompile(`<a class="Xr">([^<]*)</a>`) // mandoc's, without a link
 )
 
