@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bare packages install install-completion clean
+.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move soak bare packages install install-completion clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -71,6 +71,13 @@ bench-new: packages build
 # The program runs in a guest too, which has no libc.
 bench-move: packages build
 	CGO_ENABLED=0 go run ./test/benchmove
+
+# Not of test: an hour, and 30 guests. KEEP=1 keeps the logs if anything is found.
+MINUTES = 60
+GUESTS = 30
+EVERY = 2.5s
+soak: packages build
+	CGO_ENABLED=0 go run ./test/soak -minutes $(MINUTES) -guests $(GUESTS) -every $(EVERY) $(if $(SEED),-seed $(SEED)) $(if $(KEEP),-keep)
 
 packages:
 	@test/packages.sh
