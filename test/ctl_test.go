@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"uml/test/lab"
@@ -129,7 +131,9 @@ func TestCtlEnds(t *testing.T) {
 	asked := make(chan lab.Result)
 	go func() { asked <- l.Run("uml-ctl", "--timeout", "2m", "version", "guest") }()
 	l.Wait("the question", func() bool { return sockets() == 1 })
-	m.Svc("-k")
+	for _, pid := range slices.Backward(processes(t, l, m)) { // the kernel last: its children hold the mounts too
+		l.Kill(pid, syscall.SIGKILL)
+	}
 	refusedBy(t, "uml-ctl", <-asked, 111, "the guest ended")
 	if n := sockets(); n != 0 {
 		t.Errorf("%d sockets are left", n)

@@ -100,8 +100,9 @@ func movePrefix(g *guest) {
 	g.Set("ip6", to)
 	g.prefix = to
 	g.must("uml-ctl", "restart", g.name)
+	// From the host: the guest's way to elsewhere comes with radvd's advertisements.
 	two := strings.TrimSuffix(to, "/64") + "2"
-	for end := time.Now().Add(g.bound); g.Lab.Other("ping", "-n", "-q", "-c1", "-W1", two).Code != 0; {
+	for end := time.Now().Add(g.bound); g.Lab.Run("ping", "-n", "-q", "-c1", "-W1", two).Code != 0; {
 		if time.Since(end) > g.still.overlap(end) {
 			g.find("%s does not answer", two)
 			return

@@ -18,7 +18,7 @@ func (h *host) inventory() []string {
 	h.Lab.Wait("announcements to end", func() bool { // two seconds after the last start
 		return h.Run("pgrep", "-f", "uml-announce").Code != 0
 	})
-	time.Sleep(2 * time.Second) // and of TAPs without carrier
+	time.Sleep(7 * time.Second) // svscan looks each five, and closes what was a service's
 	out := h.Must("sh", "-c", `
 		ip -d link | sed -n 's/^[0-9]*: \([^:]*\):.*/link \1/p; s/^ *altname/altname/p; s/^ *alias/alias/p'
 		for f in -4 -6; do

@@ -103,7 +103,6 @@ func (h *host) prepare() {
 	h.SSHD(string(conf))
 	h.Shelld()
 	h.Must("uml-net", "restore")
-	h.MustOther("ip", "-6", "route", "add", "2001:db8::/32", "via", lab.HostIP6)
 	h.Must("sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/all/forwarding") // which the first prefix does, and stays
 	h.ping = h.newPinger()
 	h.ear = h.newEar()
@@ -130,6 +129,9 @@ func (h *host) makeGuests() {
 		}
 		g.must(args...)
 		g.Machine = h.Machined(g.name)
+		if said := h.Must("sh", "-c", "stat -c %U:%G "+g.Dir+"/log/main; id umllog; grep umllog /etc/passwd /etc/group"); !strings.HasPrefix(said, "umllog:umllog\n") {
+			g.find("its log is of %s", said)
+		}
 		h.Must("install", "-o", g.name, "-g", g.name, "-m", "600", "/dev/null", filepath.Join(g.Jail, "data"))
 		h.Must("truncate", "-s", "1M", filepath.Join(g.Jail, "data"))
 	})
