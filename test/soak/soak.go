@@ -46,13 +46,14 @@ func soak(t lab.TB, o options) int {
 	quiet := h.inventory()
 	h.say("all have run once, and are down: that is what the end is compared with")
 
+	looking, enough := context.WithCancel(t.Context())
+	defer enough()
+	var acting, watching sync.WaitGroup
+	watching.Go(func() { h.watch(looking) })
 	h.each(func(g *guest) { g.must("uml-ctl", "activate", g.name); g.settle("the first start", 0) })
 	h.say("all are up")
 	ctx, stop := context.WithTimeout(t.Context(), time.Duration(o.minutes)*time.Minute)
 	defer stop()
-	looking, enough := context.WithCancel(t.Context())
-	var acting, watching sync.WaitGroup
-	watching.Go(func() { h.watch(looking) })
 	watching.Go(func() { h.weigh(looking) })
 	acting.Go(func() { h.administer(ctx) })
 	for _, g := range h.guests {
