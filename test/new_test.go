@@ -150,7 +150,9 @@ func TestNewTogether(t *testing.T) {
 	names := []string{"anna", "bert", "carl"}
 	var work sync.WaitGroup
 	for _, name := range names {
-		work.Go(func() { l.Run("sh", "-c", `PATH=$0:$PATH exec uml-machine -q new $1 --template small --cow`, wrapped, name) })
+		work.Go(func() {
+			l.Run("sh", "-c", `PATH=$0:$PATH exec uml-machine -q new $1 --template small --cow`, wrapped, name)
+		})
 	}
 	work.Wait()
 	for _, name := range names {
