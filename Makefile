@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bench-pace bare packages install install-completion licenses site clean
+.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bench-pace soak bare packages install install-completion licenses site clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -76,6 +76,12 @@ bench-move: packages build
 # Half an hour. TEMPLATE is an image that uml-template has made of debian:bookworm; else it is made.
 bench-pace: packages build
 	go run ./test/benchpace $(if $(TEMPLATE),-template $(TEMPLATE))
+# Not of test: an hour, and 30 guests. KEEP=1 keeps the logs if anything is found.
+MINUTES = 60
+GUESTS = 30
+EVERY = 2.5s
+soak: packages build
+	CGO_ENABLED=0 go run ./test/soak -minutes $(MINUTES) -guests $(GUESTS) -every $(EVERY) $(if $(SEED),-seed $(SEED)) $(if $(KEEP),-keep)
 
 packages:
 	@test/packages.sh

@@ -159,10 +159,17 @@ func shell() string {
 }
 
 // logAccount is what multilog runs as, for all machines (docs/tasks/by-hand.md). It is made once, and stays.
-func logAccount(ctx context.Context) (settings.Account, error) {
+// One at a time makes it: useradd(8) looks whether it is there before it locks the file, and the second of
+// two gives the account that the first has made another number.
+func logAccount(ctx context.Context, root string) (settings.Account, error) {
 	const name = "umllog"
+	all, err := hold(filepath.Join(root, staging), true)
+	if err != nil {
+		return settings.Account{}, err
+	}
+	defer all.Close()
 	if _, err := user.Lookup(name); err != nil {
-		err := account(ctx, nil, "useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", "--", name)
+		err := account(ctx, all, "useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent", "--shell", "/usr/sbin/nologin", "--", name)
 		if err != nil {
 			if _, again := user.Lookup(name); again != nil { // another may have made it
 				return settings.Account{}, err

@@ -155,7 +155,7 @@ func (d *draft) furnish(ctx context.Context, s *stage) (notes []string, err erro
 	if _, err := exec.LookPath("multilog"); err != nil {
 		return []string{"no log: there is no multilog on this host (Debian: daemontools)"}, os.Symlink(program("uml-run"), filepath.Join(s.dir, "run"))
 	}
-	a, err := logAccount(ctx)
+	a, err := logAccount(ctx, s.root)
 	if err != nil {
 		return nil, err
 	}

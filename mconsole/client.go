@@ -35,6 +35,7 @@ type Client struct {
 	uid, gid int
 	process  int // pidfd
 	root     *handle.Dir
+	uml      *handle.Dir // held: with the kernel's end its mounts go, and no path leads there
 	socket   *handle.File
 }
 
@@ -61,17 +62,15 @@ func (c *Client) find() (err error) {
 	if c.root, err = handle.OpenDir(fmt.Sprintf("/proc/%d/root", c.pid)); err != nil {
 		return err
 	}
-	uml, err := c.root.Dir(dir)
-	if err != nil {
+	if c.uml, err = c.root.Dir(dir); err != nil {
 		return err
 	}
-	defer uml.Close()
-	st, err := uml.Stat()
+	st, err := c.uml.Stat()
 	if err != nil {
 		return err
 	}
 	c.gid = int(st.Gid)
-	if c.socket, err = uml.Open(c.name + "/mconsole"); errors.Is(err, unix.ENOENT) {
+	if c.socket, err = c.uml.Open(c.name + "/mconsole"); errors.Is(err, unix.ENOENT) {
 		return fault.GuestSilent.Temporary("%w (is the guest just starting, or was it removed?)", err)
 	}
 	if err != nil {
@@ -93,6 +92,9 @@ func (c *Client) Process() int { return c.process }
 func (c *Client) Close() {
 	if c.socket != nil {
 		c.socket.Close()
+	}
+	if c.uml != nil {
+		c.uml.Close()
 	}
 	if c.root != nil {
 		c.root.Close()
@@ -119,11 +121,11 @@ func (c *Client) Ask(ctx context.Context, command string) (string, error) {
 	if err := unix.SetsockoptInt(sock, unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return "", fmt.Errorf("ask for credentials: %w", err)
 	}
-	name := path.Join(dir, "ctl-"+rand.Text())
-	if err := c.bind(sock, name); err != nil {
+	name := "ctl-" + rand.Text()
+	if err := c.bind(sock, path.Join(dir, name)); err != nil {
 		return "", err
 	}
-	defer c.asUser(func() error { return unix.Unlinkat(c.root.Fd(), name, 0) })
+	defer c.asUser(func() error { return unix.Unlinkat(c.uml.Fd(), name, 0) })
 	if c.ended() {
 		return "", fault.GuestDown.Temporary("%s: the guest has just ended", c.name)
 	}

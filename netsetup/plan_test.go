@@ -270,6 +270,21 @@ func TestSettingsChange(t *testing.T) {
 	}
 }
 
+// A start gives up all claims before it asks whether the new addresses are free: what it then
+// does not claim again is known as a guest's no more.
+func TestStartWithOtherAddresses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m := machine("192.0.2.20/32", "192.0.2.21/32", "2001:db8:1::/64")
+	w.up(t, m)
+	m.IP4, m.IP6 = m.IP4[1:], []netip.Prefix{netip.MustParsePrefix("2001:db8:2::/64")}
+	w.in(t, "release", func() error { return Release(m, host()) })
+	w.up(t, m)
+	if left := w.collect(t, host(), Owner{Machine: m}); left != "" {
+		t.Errorf("left for gc:\n%s", left)
+	}
+}
+
 // publish none leaves the addresses to a routing daemon, and takes back what an
 // earlier setting published.
 func TestPublishNone(t *testing.T) {

@@ -77,11 +77,17 @@ func (l *look) release() ([]Step, error) {
 		return nil, err
 	}
 	steps := append(unpublish(claims, nil), l.putOut()...)
+	var lost []route // which no Up after it will find
 	for _, t := range l.ours() {
 		steps = append(steps, drop(held{link: t.link, routes: t.routes}, want{})...)
+		lost = append(lost, surplus(t.routes, wanted(l.m, l.h))...)
+	}
+	known, err := disown(lost)
+	if err != nil {
+		return nil, err
 	}
 	more, err := l.unforward()
-	return append(steps, more...), err
+	return append(append(steps, known...), more...), err
 }
 
 // down decides what Down does: a TAP's routes and addresses go with it, and as a

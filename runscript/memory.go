@@ -83,7 +83,7 @@ func lookAtMemory(ctx context.Context, c *mconsole.Client, d *handle.Dir, pid in
 	if g.started, err = startedWith(pid); err != nil {
 		return nil, err
 	}
-	kept, err := c.Proc(ctx, "sys/vm/min_free_kbytes")
+	kept, err := g.sysctl(ctx, "vm/min_free_kbytes")
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func lookAtMemory(ctx context.Context, c *mconsole.Client, d *handle.Dir, pid in
 		return nil, fault.Temporary("%s: the guest says its vm.min_free_kbytes is %q", g.name, kept)
 	}
 	g.low = settings.Size(low) << 10
-	boot, err := c.Proc(ctx, "sys/kernel/random/boot_id")
+	boot, err := g.sysctl(ctx, "kernel/random/boot_id")
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +102,15 @@ func lookAtMemory(ctx context.Context, c *mconsole.Client, d *handle.Dir, pid in
 	}
 	g.note = memory.ParseNote(noted, strings.Join(strings.Fields(boot), ""))
 	return g, nil
+}
+
+// sysctl: its kernel hears before it has all of /proc/sys, and refuses until then.
+func (g *guestMemory) sysctl(ctx context.Context, name string) (string, error) {
+	text, err := g.Proc(ctx, "sys/"+name)
+	if refusal := (*mconsole.Refusal)(nil); errors.As(err, &refusal) {
+		return "", fault.Temporary("%w (it is booting)", err)
+	}
+	return text, err
 }
 
 // startedWith is mem= among the kernel's arguments; the last counts.

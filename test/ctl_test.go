@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"uml/test/lab"
@@ -107,4 +109,33 @@ func TestCtlOfStart(t *testing.T) {
 		while [ "$(readlink /proc/$!/exe)" = %s/uml-jail ]; do sleep 0.1; done
 		uml-ctl version guest; code=$?; kill $!; exit $code`, l.Bin)
 	refusedBy(t, "uml-ctl", l.Run("sh", "-c", held), 111, "a start or uml-jail, holds")
+}
+
+// A guest that ends while it is asked takes its mounts with it, and leaves nothing in its jail all
+// the same.
+func TestCtlEnds(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := guest(l)
+	m.Activate()
+	m.WaitUp(0)
+	m.Svc("-o")
+	m.Svc("-p") // so that it does not answer
+	sockets := func() int {
+		all, err := filepath.Glob(m.Jail + "/uml/ctl-*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	asked := make(chan lab.Result)
+	go func() { asked <- l.Run("uml-ctl", "--timeout", "2m", "version", "guest") }()
+	l.Wait("the question", func() bool { return sockets() == 1 })
+	for _, pid := range slices.Backward(processes(t, l, m)) { // the kernel last: its children hold the mounts too
+		l.Kill(pid, syscall.SIGKILL)
+	}
+	refusedBy(t, "uml-ctl", <-asked, 111, "the guest ended")
+	if n := sockets(); n != 0 {
+		t.Errorf("%d sockets are left", n)
+	}
 }

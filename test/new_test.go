@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"uml/test/lab"
@@ -136,5 +137,30 @@ func TestNewPassword(t *testing.T) {
 	}
 	if h := hash("carl"); crypt("two words", h) != h || strings.Contains(out, "password") {
 		t.Errorf("carl: %s, %s", h, out)
+	}
+}
+
+// The account of all logs is made once, by whoever is first: a second useradd(8) at the same time
+// would give it another number, and the first machine's log would belong to nobody.
+func TestNewTogether(t *testing.T) {
+	t.Parallel()
+	l, _ := estateLab(t)
+	wrapped, calls := filepath.Join(l.Dir, "wrapped"), filepath.Join(l.Dir, "calls")
+	l.Must("sh", "-ec", `mkdir $0; printf '#!/bin/sh\ncase "$*" in *umllog) echo >>%s; sleep 10;; esac\nexec /usr/sbin/useradd "$@"\n' $1 >$0/useradd; chmod 755 $0/useradd`, wrapped, calls)
+	names := []string{"anna", "bert", "carl"}
+	var work sync.WaitGroup
+	for _, name := range names {
+		work.Go(func() {
+			l.Run("sh", "-c", `PATH=$0:$PATH exec uml-machine -q new $1 --template small --cow`, wrapped, name)
+		})
+	}
+	work.Wait()
+	for _, name := range names {
+		if owner := l.Must("stat", "-c", "%U:%G", filepath.Join(l.Machines, name, "log/main")); owner != "umllog:umllog\n" {
+			t.Errorf("%s's log is of %s", name, owner)
+		}
+	}
+	if n := len(read(t, calls)); n != 1 {
+		t.Errorf("useradd made it %d times", n)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"uml/test/lab"
+	"uml/test/watch"
 )
 
 // A siege is one machine under two supervises, both of which want it up.
@@ -22,7 +23,7 @@ type siege struct {
 	m      *lab.Machine
 	both   []*lab.Machine // the machine as either supervise has it
 	random *rand.Rand
-	watch  *watch
+	watch  *watch.Watch
 	did    map[string]int
 	said   string // by starts by hand
 }
@@ -66,7 +67,7 @@ func besiege(t *testing.T, seed uint64) *siege {
 
 	s := &siege{
 		t: t, l: l, m: m, both: []*lab.Machine{m, &rival},
-		random: rand.New(rand.NewPCG(seed, 1)), watch: watchDisc(t, l, disc), did: map[string]int{},
+		random: rand.New(rand.NewPCG(seed, 1)), watch: watch.Disc(t, l, disc), did: map[string]int{},
 	}
 	for _, m := range s.both {
 		m.Activate()
@@ -98,7 +99,7 @@ func (s *siege) round(i int, end string) {
 	case "crash":
 		s.crash()
 	}
-	if wrong := s.watch.wrong(); wrong != "" {
+	if wrong := s.watch.Wrong(); wrong != "" {
 		s.t.Fatalf("round %d, %s: %s\n%s\n%s", i, end, wrong, s.both[0].Log(), s.both[1].Log())
 	}
 }
@@ -273,7 +274,7 @@ func (s *siege) total() map[string]int {
 			s.t.Errorf("a start said: %s", line)
 		}
 	}
-	for program, n := range s.watch.opens {
+	for program, n := range s.watch.Opens() {
 		s.did["openings by "+program] += n
 	}
 	return s.did

@@ -15,6 +15,7 @@ import (
 
 	"uml/roster"
 	"uml/test/lab"
+	"uml/test/watch"
 )
 
 // What is told of a guest that is there, and neither simply up nor simply down.
@@ -166,7 +167,7 @@ func pidOutside(t *testing.T, l *lab.Lab, pid int) int {
 	all, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range all {
 		p, _ := strconv.Atoi(filepath.Base(dir))
-		if inside(p) == pid && ns(p) == ns(l.PID) {
+		if watch.Inside(p) == pid && ns(p) == ns(l.PID) {
 			return p
 		}
 	}

@@ -83,7 +83,7 @@ func templateTree(tree string, files map[string]string) error {
 				return err
 			}
 			mode := os.FileMode(0o644)
-			if strings.HasPrefix(text, "#!") {
+			if strings.HasPrefix(text, "#!") || strings.HasPrefix(text, "\x7fELF") {
 				mode = 0o755
 			} else if strings.HasSuffix(name, "_key") {
 				mode = 0o600
