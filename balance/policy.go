@@ -1,0 +1,244 @@
+// Package balance moves memory between guests that run: from those that do not use it to
+// those that are short of it, and to the host when that is short itself (paper 5.5). It
+// looks once, decides, does it and ends.
+//
+// What a guest says of itself is its own word. By a lie it gets what it was promised in
+// settings/mem, or loses what it has; no other guest is ever taken below its mem-min.
+package balance
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"uml/memory"
+	"uml/settings"
+)
+
+const mib = settings.Size(1) << 20
+
+// A Guest is what is known of one.
+type Guest struct {
+	Name     string
+	Min, Max settings.Size // settings/mem-min, and what it can have at most
+	Now      settings.Size // what it has
+	Held     settings.Size // what of it the host has to hold
+
+	// Its own word:
+	Available settings.Size
+	Pressure  float64 // percent of ten seconds; 0 where its kernel does not tell
+}
+
+// A Host is what is known of the host.
+type Host struct {
+	Available settings.Size // MemAvailable
+	Reserve   settings.Size // what of that is to be kept
+	Owed      settings.Size // what guests that are not asked may touch yet
+	Pressure  float64
+}
+
+// A Change is what is to be done to a guest. Why is for people.
+type Change struct {
+	Guest    string
+	From, To settings.Size
+	Why      string
+}
+
+// A Plan is what is to be done to all: first Takes, side by side, then Gives, in their
+// order, as long as what was taken and Own, the host's part, last.
+type Plan struct {
+	Takes, Gives []Change
+	Own          settings.Size
+}
+
+// Percents of ten seconds in which something waited for memory.
+const (
+	calm    = 1
+	pressed = 10
+)
+
+// What a guest should have available is a part of its most: below low it is short, above
+// high idle. Between them nothing is done; who is given or taken comes to middle.
+func (g Guest) low() settings.Size    { return memory.Floor(g.Max) }
+func (g Guest) middle() settings.Size { return 2 * g.low() }
+func (g Guest) high() settings.Size   { return 4 * g.low() }
+
+// step bounds what is done to a guest in one run.
+func (g Guest) step() settings.Size { return max(mib, g.Max/4/mib*mib) }
+
+// short: it is never taken from.
+func (g Guest) short() bool {
+	return g.Available < g.low() || g.Pressure >= pressed || g.Now < g.Min
+}
+
+func (g Guest) idle() bool {
+	return !g.short() && g.Pressure < calm && g.Available > g.high()
+}
+
+// surplus is what can be taken from the guest now.
+func (g Guest) surplus() settings.Size {
+	if !g.idle() {
+		return 0
+	}
+	return max(0, min(g.Available-g.middle(), g.Now-g.Min, g.step())) / mib * mib
+}
+
+// want is what the guest is to be given now.
+func (g Guest) want() settings.Size {
+	need := max(g.low(), g.middle()-g.Available)
+	switch {
+	case g.Now < g.Min:
+		need = g.Min - g.Now
+	case !g.short():
+		return 0
+	}
+	return min(whole(need), g.Max-g.Now, g.step())
+}
+
+// whole rounds up to 1M: less is not moved, unless it is the last.
+func whole(s settings.Size) settings.Size { return (s + mib - 1) / mib * mib }
+
+// sane takes what cannot be for what it can be at most: sums stay sums. Guests that are
+// not to be touched are left out.
+func sane(guests []Guest) (all []Guest) {
+	for _, g := range guests {
+		if g.Min <= 0 || g.Max < g.Min || g.Now <= 0 || g.Now > g.Max {
+			continue
+		}
+		g.Available = max(0, min(g.Available, g.Now))
+		g.Held = max(0, min(g.Held, g.Now))
+		all = append(all, g)
+	}
+	return all
+}
+
+// wanted is what the host should have available. Pressure doubles it: by itself it may be
+// that of a control group which is short of what it was allowed.
+func (h Host) wanted() settings.Size {
+	if h.Pressure >= pressed {
+		return 2 * h.Reserve
+	}
+	return h.Reserve
+}
+
+// Decide says what is to be done. It asks nothing and changes nothing; when it is done and
+// nothing else has changed, the next call goes on in the same direction or finds nothing.
+func Decide(h Host, guests []Guest) (p Plan) {
+	guests = sane(guests)
+	comfort := h.wanted() + h.wanted()/4 // so that what is done is done for a while
+	var lack, need, due settings.Size
+	if h.Available < h.wanted() {
+		lack = comfort - h.Available
+	}
+	hungry := feed(guests)
+	for _, g := range hungry {
+		need += g.want()
+		if g.Now < g.Min {
+			due += g.want() // whoever has it
+		}
+	}
+	p.Own = max(due, min(need, h.Available-comfort))
+	p.take(h, guests, lack, need-p.Own)
+	have := p.Own
+	for _, c := range p.Takes {
+		have += c.From - c.To
+	}
+	for _, g := range hungry {
+		grow := g.want()
+		if grow > have {
+			grow = have / mib * mib
+		}
+		if grow > 0 {
+			have -= grow
+			p.give(g, grow, g.hunger())
+		}
+	}
+	if len(hungry) == 0 && lack == 0 {
+		p.giveBack(h, guests)
+	}
+	return p
+}
+
+// feed are the guests that want some, those first that have less than was promised, then
+// the modest, so that none takes what many could have.
+func feed(guests []Guest) (hungry []Guest) {
+	for _, g := range guests {
+		if g.want() > 0 {
+			hungry = append(hungry, g)
+		}
+	}
+	slices.SortFunc(hungry, func(a, b Guest) int {
+		below := func(g Guest) int { return min(0, cmp.Compare(g.Now, g.Min)) }
+		return cmp.Or(below(a)-below(b), cmp.Compare(a.want(), b.want()), strings.Compare(a.Name, b.Name))
+	})
+	return hungry
+}
+
+// take finds what the host lacks and others need, with those who can spare most.
+func (p *Plan) take(h Host, guests []Guest, lack, need settings.Size) {
+	rich := slices.Clone(guests)
+	slices.SortFunc(rich, func(a, b Guest) int {
+		return cmp.Or(cmp.Compare(b.surplus(), a.surplus()), strings.Compare(a.Name, b.Name))
+	})
+	why := "others are short"
+	if lack > 0 {
+		why = fmt.Sprintf("the host has %v available, less than %v", round(h.Available), round(h.wanted()))
+	}
+	for missing := lack + need; missing > 0 && len(rich) > 0; rich = rich[1:] {
+		g := rich[0]
+		n := min(g.surplus(), whole(missing))
+		if n <= 0 {
+			return
+		}
+		missing -= n
+		p.Takes = append(p.Takes, Change{g.Name, g.Now, g.Now - n, fmt.Sprintf("idle, %v available; %s", round(g.Available), why)})
+	}
+}
+
+func (p *Plan) give(g Guest, grow settings.Size, why string) {
+	p.Gives = append(p.Gives, Change{g.Name, g.Now, g.Now + grow, why})
+}
+
+func (g Guest) hunger() string {
+	switch {
+	case g.Now < g.Min:
+		return fmt.Sprintf("has less than mem-min, %v", g.Min)
+	case g.Available < g.low():
+		return fmt.Sprintf("short, %v available", round(g.Available))
+	}
+	return fmt.Sprintf("short, it waits for memory %.0f%% of its time", g.Pressure)
+}
+
+// giveBack returns to guests what they need not have now, if the host had enough even
+// when all of them took all that is theirs: so it is not taken again when they do.
+func (p *Plan) giveBack(h Host, guests []Guest) {
+	spare := h.Available - h.Owed - h.wanted() - h.wanted()/2
+	for _, g := range guests {
+		spare -= g.Now - g.Held
+	}
+	poor := slices.DeleteFunc(slices.Clone(guests), func(g Guest) bool { return g.Now >= g.Max })
+	slices.SortFunc(poor, func(a, b Guest) int {
+		return cmp.Or(cmp.Compare(float64(a.Now)/float64(a.Max), float64(b.Now)/float64(b.Max)), strings.Compare(a.Name, b.Name))
+	})
+	for _, g := range poor {
+		grow := min(g.Max-g.Now, g.step())
+		if grow > spare {
+			return
+		}
+		spare -= grow
+		p.Own += grow
+		p.give(g, grow, "the host has plenty")
+	}
+}
+
+// round is a size that is read more easily.
+func round(s settings.Size) settings.Size {
+	switch {
+	case s > 10<<30:
+		return s &^ (1<<30 - 1)
+	case s > 8<<20:
+		return s &^ (1<<20 - 1)
+	}
+	return s &^ (1<<10 - 1)
+}
