@@ -12,7 +12,7 @@ _uml() {
 		--kernels)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((++i < COMP_CWORD)) && kernels=${COMP_WORDS[i]} ;;
-		--modules | --service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --template | --disc | --mem | --swap | --ip4 | --ip6 | --net | --gateway | --dns | --set | --account | --password-fd)
+		--modules | --service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --template | --disc | --mem | --swap | --ip4 | --ip6 | --net | --gateway | --dns | --set | --account | --password-fd | --young)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++)) ;;
 		-* | =) ;;
@@ -31,7 +31,7 @@ _uml() {
 		compopt -o filenames 2>/dev/null
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return ;;
-	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --template | --disc | --mem | --swap | --ip4 | --ip6 | --net | --gateway | --dns | --set | --account | --password-fd) return ;;
+	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --template | --disc | --mem | --swap | --ip4 | --ip6 | --net | --gateway | --dns | --set | --account | --password-fd | --young) return ;;
 	esac
 	local commands
 	commands=$("$program" --help 2>/dev/null | sed -n '/^COMMANDS:/,/^$/s/^   \([a-z-]*\).*/\1/p')
@@ -40,6 +40,8 @@ _uml() {
 		words=$({ "$program" --help; [[ ! $command ]] || "$program" "$command" --help; } 2>/dev/null | sed -n 's/^   \(--[a-z-]*\).*/\1/p')
 	elif [[ $commands && ! $command ]]; then
 		words=$commands
+	elif [[ ${program##*/} == uml-balance ]]; then
+		return
 	elif [[ ${program##*/} == uml-disk && $command == cow && ! $name ]]; then
 		words=$("$program" cow --help 2>/dev/null | sed -n '/^COMMANDS:/,/^$/s/^   \([a-z-]*\).*/\1/p')
 	elif [[ ${program##*/} == uml-kernel && $command == @(default|try|roll|remove) && ! $name ]]; then
@@ -77,4 +79,4 @@ _uml() {
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
-complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk uml-kernel uml-template uml-machine
+complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk uml-kernel uml-template uml-machine uml-balance

@@ -26,6 +26,8 @@ func TestReadHost(t *testing.T) {
 	keys.AccountKeys = true
 	once, half := defaults, defaults
 	once.Overcommit, half.Overcommit = 1, 1.5
+	keeps := defaults
+	keeps.MemReserve = 2 * gib
 	quiet := defaults
 	quiet.StaggerLow, quiet.StaggerHigh = 0, 0
 	for _, c := range []struct {
@@ -44,6 +46,7 @@ func TestReadHost(t *testing.T) {
 		{"overcommit no", hostDir(t, map[string]string{"overcommit": "no"}), once},
 		{"overcommit 1", hostDir(t, map[string]string{"overcommit": "1"}), once},
 		{"overcommit 1.5", hostDir(t, map[string]string{"overcommit": "1.5"}), half},
+		{"mem-reserve", hostDir(t, map[string]string{"mem-reserve": "2G"}), keeps},
 		{"stagger 0", hostDir(t, map[string]string{"stagger": "0"}), quiet},
 		{"stagger none", hostDir(t, map[string]string{"stagger": ""}), quiet},
 	} {
@@ -88,6 +91,8 @@ func TestReadHostFaults(t *testing.T) {
 		{"overcommit", "1.5.1", `"1.5.1"` + noTimes},
 		{"overcommit", "1001", `"1001"` + noTimes},
 		{"overcommit", "NaN", `"NaN"` + noTimes},
+		{"mem-reserve", "512K", `"512K" is nothing to keep (try 2G)`},
+		{"mem-reserve", "5%", `"5%"` + noSize},
 		{"mem", "1G", "is not a setting (see uml-machine(5))"},
 	} {
 		dir := hostDir(t, map[string]string{c.file: c.value})

@@ -239,20 +239,22 @@ func (m *Machine) setOne(name, v string) (err error) {
 	return err
 }
 
-func parseMem(v string) (s Size, err error) {
-	s, err = ParseSize(v)
+// parseMem returns 0 for what is none.
+func parseMem(v string) (Size, error) {
+	s, err := ParseSize(v)
 	switch {
 	case err != nil:
+		return 0, err
 	case s < 8*mib:
-		err = fmt.Errorf("%q is too little for any kernel (try 64M)", v)
+		return 0, fmt.Errorf("%q is too little for any kernel (try 64M)", v)
 	case s > 64*tib:
-		err = fmt.Errorf("%q is more than any host has", v)
+		return 0, fmt.Errorf("%q is more than any host has", v)
 	}
-	return s, err
+	return s, nil
 }
 
 func (m *Machine) checkMem() error {
-	if m.MemMin > m.Mem {
+	if m.Mem > 0 && m.MemMin > m.Mem {
 		return fault.Permanent("%s/settings/mem-min: %v is more than mem, %v", m.Dir, m.MemMin, m.Mem)
 	}
 	return nil

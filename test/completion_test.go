@@ -51,6 +51,8 @@ func TestCompletion(t *testing.T) {
 		{"uml-machine ren", "rename"},
 		{"uml-machine remove ma", "mail"},
 		{"uml-disk cow merge " + l.Dir + "/oth", other},
+		{"uml-balance ", ""},
+		{"uml-balance --dr", "--dry-run"},
 		{"uml-ctl list none", ""},
 		{"uml-ctl log web", "web1 web2"},
 		{"uml-ctl memory web1 ", ""},

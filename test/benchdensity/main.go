@@ -1,0 +1,162 @@
+// Command benchdensity measures what memory of the host's Debian guests of one template take,
+// and what of it comes back: as started, idle, balanced, given back, at work; with a base
+// disc that all share and with copies; with more and less RAM; and what merging (KSM) and
+// compressing (zram) of their RAM would bring. docs/density.md has its tables.
+//
+// The host's own caches and /sys/kernel/mm/ksm are used for the time being; a zram0 that
+// nobody has set up is set up and reset.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"uml/test/lab"
+)
+
+func main() {
+	n := flag.Int("n", 30, "guests of one template")
+	few := flag.Int("few", 4, "guests of each other kind")
+	atOnce := flag.Int("at-once", 3, "guests that boot together")
+	idle := flag.Duration("idle", 3*time.Minute, "how long idle is")
+	flag.Parse()
+	os.Exit(lab.Main(func(t lab.TB) {
+		b := &bench{l: lab.New(t), t: t, atOnce: *atOnce, idle: *idle, next: 20}
+		b.template()
+		b.main(*n)
+		b.kinds(*few)
+	}))
+}
+
+type bench struct {
+	l      *lab.Lab
+	t      lab.TB
+	key    string
+	base   string // the template's image
+	atOnce int
+	idle   time.Duration
+	next   int // of the addresses
+}
+
+func (b *bench) template() {
+	l := b.l
+	l.OwnEtc()
+	b.key = l.Key()
+	l.Must("uml-kernel", "add", "user-mode-linux", "debian")
+	if r := l.Online("uml-template", "-q", "build", "bookworm", "debian:bookworm"); r.Code != 0 {
+		b.t.Fatalf("bench-density: %s%s", r.Out, r.Err)
+	}
+	b.base = strings.TrimSpace(l.Must("sh", "-c", "echo "+lab.Templates+"/*.img"))
+}
+
+// start makes and boots guests, some at once, and waits until each is through with booting.
+func (b *bench) start(name string, n int, flags ...string) (g *guests) {
+	g = &guests{b: b}
+	for i := range n {
+		who := fmt.Sprintf("%s%d", name, i)
+		args := []string{"uml-machine", "-q", "new", who, "--template", "bookworm", "--key", b.key + ".pub", "--ip4", fmt.Sprintf("192.0.2.%d", b.next)}
+		b.next++
+		b.l.Must(append(args, flags...)...)
+		g.all = append(g.all, b.l.Machined(who))
+	}
+	dropCaches() // what making them has read
+	g.before = available()
+	for from := 0; from < n; from += b.atOnce {
+		some := g.all[from:min(n, from+b.atOnce)]
+		for _, m := range some {
+			m.Activate()
+		}
+		for _, m := range some {
+			b.ssh(m, "systemctl is-system-running --wait; :")
+		}
+	}
+	for _, m := range g.all {
+		g.pids = append(g.pids, m.PID())
+	}
+	return g
+}
+
+// ssh has a guest's root run a line, as soon as the guest lets it.
+func (b *bench) ssh(m *lab.Machine, line string) {
+	b.l.Wait("ssh of "+m.Name, func() bool {
+		return b.l.Other("ssh", "-F", "none", "-q", "-i", b.key, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
+			"-o", "ConnectTimeout=20", "root@"+m.IP4, line).Code == 0
+	})
+}
+
+// read has all guests read all their programs, as work does after a while.
+func (g *guests) read() {
+	for _, m := range g.all {
+		g.b.ssh(m, "find /usr -xdev -type f -exec cat {} + >/dev/null; sync")
+	}
+}
+
+func (g *guests) stop() {
+	for _, m := range g.all {
+		g.b.l.Must("uml-ctl", "deactivate", m.Name)
+		g.b.l.Must("uml-machine", "remove", m.Name, "--yes")
+	}
+}
+
+// main is what becomes of guests that share a base disc.
+func (b *bench) main(n int) {
+	fmt.Printf("%d guests of one template of Debian 12, mem 128M, mem-min 48M, COW on one base disc; MB\n", n)
+	head()
+	g := b.start("m", n, "--cow", "--mem", "128M", "--set", "mem-min=48M")
+	g.row("as started")
+	time.Sleep(b.idle)
+	g.row(fmt.Sprintf("idle for %v", b.idle))
+	asked := time.Now()
+	b.l.Must("uml-balance", "--young", "0s", "--timeout", "20s", "--dry-run")
+	look := time.Since(asked)
+	b.l.SetHost("mem-reserve", "60T")
+	runs := b.balance()
+	g.row(fmt.Sprintf("taken by uml-balance, %d runs", runs))
+	b.l.SetHost("mem-reserve", "1M")
+	runs = b.balance()
+	g.row(fmt.Sprintf("given back by it, %d runs", runs))
+	g.read()
+	g.row("all have read /usr")
+	b.l.SetHost("mem-reserve", "60T")
+	runs = b.balance()
+	g.row(fmt.Sprintf("taken again, %d runs", runs))
+	fmt.Printf("\numl-balance --dry-run took %v for %d guests\n", look.Round(time.Millisecond), n)
+	g.merging()
+	g.compressing()
+	g.stop()
+}
+
+// balance runs uml-balance until it has nothing to do.
+func (b *bench) balance() (runs int) {
+	for runs = 0; runs < 12; runs++ {
+		if b.l.Must("uml-balance", "--young", "0s", "--timeout", "20s") == "" {
+			break
+		}
+	}
+	return runs
+}
+
+// kinds are guests that differ in one thing.
+func (b *bench) kinds(n int) {
+	fmt.Printf("\n%d guests each, as started and when all have read /usr; MB\n", n)
+	head()
+	for _, k := range []struct {
+		name  string
+		flags []string
+	}{
+		{"COW, mem 64M", []string{"--cow", "--mem", "64M"}},
+		{"COW, mem 128M", []string{"--cow", "--mem", "128M"}},
+		{"COW, mem 256M", []string{"--cow", "--mem", "256M"}},
+		{"COW, mem 1G", []string{"--cow", "--mem", "1G"}},
+		{"copies, mem 128M", []string{"--mem", "128M"}},
+	} {
+		g := b.start("k", n, k.flags...)
+		g.row(k.name)
+		g.read()
+		g.row("  all have read /usr")
+		g.stop()
+	}
+}
