@@ -22,7 +22,7 @@ func (o Options) tell(s *seen, p Plan) (errs error) {
 		_, err := fmt.Fprintf(o.Out, format+"\n", args...)
 		errs = errors.Join(errs, err)
 	}
-	print("host: %v of %v available, %v are to be; it waits for memory %.0f%% of its time", round(s.host.Available), round(s.ram), round(s.host.wanted()), s.host.Pressure)
+	print("host: %v of %v available, %v to be kept; it waits for memory %.0f%% of its time", round(s.host.Available), round(s.ram), round(s.host.wanted()), s.host.Pressure)
 	by := map[string]Change{}
 	for _, c := range append(p.Takes, p.Gives...) {
 		by[c.Guest] = c

@@ -61,7 +61,7 @@ func TestBalance(t *testing.T) {
 	}
 	dry := balance("--young", "0s", "--dry-run")
 	for _, want := range []string{
-		`(?m)^host: .* available, 60T are to be`, `(?m)^idle: 96M to 72M: idle, [0-9]+M available; the host has `, `(?m)^busy: 64M to 7[0-9]M: short, [0-9]+K available$`,
+		`(?m)^host: .* available, 60T to be kept; `, `(?m)^idle: 96M to 72M: idle, [0-9]+M available; the host has `, `(?m)^busy: 64M to 7[0-9]M: short, [0-9]+K available$`,
 		`(?m)^fixed: left out: no mem-min$`, `(?m)^paused: left out: paused until uml-ctl resume$`, `(?m)^stopped: left out: paused until its process is sent SIGCONT`,
 	} {
 		if !regexp.MustCompile(want).MatchString(dry.Out) {

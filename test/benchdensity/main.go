@@ -11,6 +11,8 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,7 +51,7 @@ func (b *bench) template() {
 	if r := l.Online("uml-template", "-q", "build", "bookworm", "debian:bookworm"); r.Code != 0 {
 		b.t.Fatalf("bench-density: %s%s", r.Out, r.Err)
 	}
-	b.base = strings.TrimSpace(l.Must("sh", "-c", "echo "+lab.Templates+"/*.img"))
+	b.base = filepath.Join(l.Dir, "templates", filepath.Base(strings.TrimSpace(l.Must("sh", "-c", "echo "+lab.Templates+"/*.img")))) // as it is seen from outside
 }
 
 // start makes and boots guests, some at once, and waits until each is through with booting.
@@ -109,9 +111,7 @@ func (b *bench) main(n int) {
 	g.row("as started")
 	time.Sleep(b.idle)
 	g.row(fmt.Sprintf("idle for %v", b.idle))
-	asked := time.Now()
-	b.l.Must("uml-balance", "--young", "0s", "--timeout", "20s", "--dry-run")
-	look := time.Since(asked)
+	cost := b.cost(n)
 	b.l.SetHost("mem-reserve", "60T")
 	runs := b.balance()
 	g.row(fmt.Sprintf("taken by uml-balance, %d runs", runs))
@@ -123,7 +123,7 @@ func (b *bench) main(n int) {
 	b.l.SetHost("mem-reserve", "60T")
 	runs = b.balance()
 	g.row(fmt.Sprintf("taken again, %d runs", runs))
-	fmt.Printf("\numl-balance --dry-run took %v for %d guests\n", look.Round(time.Millisecond), n)
+	fmt.Println("\n" + cost)
 	g.merging()
 	g.compressing()
 	g.stop()
@@ -137,6 +137,34 @@ func (b *bench) balance() (runs int) {
 		}
 	}
 	return runs
+}
+
+// cost is what a look at all guests takes.
+func (b *bench) cost(n int) string {
+	empty := b.l.Dir + "/none"
+	b.l.Must("mkdir", "-p", empty)
+	look := func(machines string, before ...string) lab.Result {
+		return b.l.Run(append(before, "uml-balance", "--machines", machines, "--young", "0s", "--timeout", "20s", "--dry-run")...)
+	}
+	calls := func(machines string) float64 {
+		r := look(machines, "strace", "-f", "-qq", "-o", "|wc -l >&2")
+		count, _ := strconv.ParseFloat(strings.TrimSpace(r.Err), 64)
+		return count
+	}
+	spent := func(machines string) (wall, cpu float64) {
+		r := look(machines, "bash", "-c", `TIMEFORMAT='%R %U %S'; time "$@" >/dev/null`, "bash")
+		f := strings.Fields(r.Err)
+		if r.Code != 0 || len(f) != 3 {
+			b.t.Fatalf("bench-density: %s", r.Err)
+		}
+		wall, _ = strconv.ParseFloat(f[0], 64)
+		user, _ := strconv.ParseFloat(f[1], 64)
+		system, _ := strconv.ParseFloat(f[2], 64)
+		return wall, user + system
+	}
+	wall, cpu := spent(b.l.Machines)
+	_, base := spent(empty)
+	return fmt.Sprintf("uml-balance --dry-run: %.2f s for %d guests; a guest %.1f ms of CPU and %.0f system calls", wall, n, 1000*(cpu-base)/float64(n), (calls(b.l.Machines)-calls(empty))/float64(n))
 }
 
 // kinds are guests that differ in one thing.

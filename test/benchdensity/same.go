@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"hash/maphash"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -49,8 +50,10 @@ func dataOf(file string, do func([]byte) error) error {
 			return err
 		}
 		for at = from; at < to; at += int64(len(page)) {
-			if _, err := f.ReadAt(page, at); err != nil {
+			if n, err := f.ReadAt(page, at); err != nil && err != io.EOF {
 				return err
+			} else if n < len(page) {
+				break // the file's last piece is none that a guest has
 			}
 			if err := do(page); err != nil {
 				return err
