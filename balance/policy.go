@@ -145,15 +145,9 @@ func Decide(h Host, guests []Guest) (p Plan) {
 		have += c.From - c.To
 	}
 	for _, g := range hungry {
-		grow := g.want()
-		if grow > have {
-			grow = have / mib * mib
-		}
-		if grow > 0 {
-			have -= grow
-			p.give(g, grow, g.hunger())
-		}
+		p.give(g, g.want(), g.hunger())
 	}
+	p.Gives = afford(p.Gives, have)
 	if len(hungry) == 0 && lack == 0 {
 		p.giveBack(h, guests)
 	}
@@ -208,6 +202,21 @@ func (g Guest) hunger() string {
 		return fmt.Sprintf("short, %v available", round(g.Available))
 	}
 	return fmt.Sprintf("short, it waits for memory %.0f%% of its time", g.Pressure)
+}
+
+// afford is what of the gives there is enough for: who was to be taken from may not have
+// given all.
+func afford(gives []Change, have settings.Size) (all []Change) {
+	have = max(0, have)
+	for _, c := range gives {
+		if c.To-c.From > have {
+			c.To = c.From + have/mib*mib
+		}
+		if have -= c.To - c.From; c.To > c.From {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // giveBack returns to guests what they need not have now, if the host had enough even

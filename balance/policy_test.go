@@ -82,6 +82,16 @@ func TestFeed(t *testing.T) {
 	}
 }
 
+// What was not taken is not given.
+func TestAfford(t *testing.T) {
+	gives := []Change{{Guest: "a", From: 10 * mib, To: 20 * mib}, {Guest: "b", From: 10 * mib, To: 15 * mib}, {Guest: "c", To: mib}}
+	for have, want := range map[settings.Size]string{0: "", -mib: "", mib - 1: "", 10 * mib: "a 10M>20M", 12*mib + 5: "a 10M>20M, b 10M>12M", gib: "a 10M>20M, b 10M>15M, c 0>1M"} {
+		if got := text(Plan{Gives: afford(gives, have)}); got != want {
+			t.Errorf("%v: got %q, want %q", have, got, want)
+		}
+	}
+}
+
 // check: whatever guests say, nobody comes below his minimum or above his most, the short
 // give nothing, a step is bounded, and no more is given than was taken or the host has.
 func check(t *testing.T, h Host, guests []Guest, p Plan) {

@@ -73,36 +73,27 @@ func lock() (*os.File, error) {
 	return f, nil
 }
 
-// do takes first, side by side, and gives what came of it.
+// do takes first, and gives what came of it, both side by side.
 func (o Options) do(ctx context.Context, s *seen, p Plan) error {
 	var mutex sync.Mutex
 	var failed error
-	have := p.Own
-	done := func(c Change, now settings.Size, err error) {
-		mutex.Lock()
-		defer mutex.Unlock()
-		have += c.From - now
-		if now != c.From {
-			_, err := fmt.Fprintln(o.Out, c.line(now))
-			failed = errors.Join(failed, err)
-		} else if err != nil {
-			o.Say(fmt.Sprintf("%s: stays at %v: %v", c.Guest, now, err))
-		}
-	}
-	each(len(p.Takes), func(i int) {
-		c := p.Takes[i]
-		now, err := o.change(ctx, s.dirs[c.Guest], c)
-		done(c, now, err)
-	})
-	for _, c := range p.Gives {
-		if c.To-c.From > have {
-			c.To = c.From + have/mib*mib // who was to give did not
-		}
-		if c.To > c.From {
+	all := func(changes []Change) (freed settings.Size) {
+		each(len(changes), func(i int) {
+			c := changes[i]
 			now, err := o.change(ctx, s.dirs[c.Guest], c)
-			done(c, now, err)
-		}
+			mutex.Lock()
+			defer mutex.Unlock()
+			freed += c.From - now
+			if now != c.From {
+				_, err := fmt.Fprintln(o.Out, c.line(now))
+				failed = errors.Join(failed, err)
+			} else if err != nil {
+				o.Say(fmt.Sprintf("%s: stays at %v: %v", c.Guest, now, err))
+			}
+		})
+		return freed
 	}
+	all(afford(p.Gives, p.Own+all(p.Takes)))
 	return errors.Join(failed, ctx.Err())
 }
 

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"uml/test/lab"
@@ -66,15 +67,10 @@ func (b *bench) start(name string, n int, flags ...string) (g *guests) {
 	}
 	dropCaches() // what making them has read
 	g.before = available()
-	for from := 0; from < n; from += b.atOnce {
-		some := g.all[from:min(n, from+b.atOnce)]
-		for _, m := range some {
-			m.Activate()
-		}
-		for _, m := range some {
-			b.ssh(m, "systemctl is-system-running --wait; :")
-		}
-	}
+	g.some(func(m *lab.Machine) {
+		m.Activate()
+		b.ssh(m, "systemctl is-system-running --wait; :")
+	})
 	for _, m := range g.all {
 		g.pids = append(g.pids, m.PID())
 	}
@@ -91,14 +87,23 @@ func (b *bench) ssh(m *lab.Machine, line string) {
 
 // read has all guests read all their programs, as work does after a while.
 func (g *guests) read() {
-	for _, m := range g.all {
-		g.b.ssh(m, "find /usr -xdev -type f -exec cat {} + >/dev/null; sync")
+	g.some(func(m *lab.Machine) { g.b.ssh(m, "find /usr -xdev -type f -exec cat {} + >/dev/null; sync") })
+}
+
+// some does something for all guests, as many at once as may boot together.
+func (g *guests) some(do func(*lab.Machine)) {
+	for at := 0; at < len(g.all); at += g.b.atOnce {
+		var wg sync.WaitGroup
+		for _, m := range g.all[at:min(len(g.all), at+g.b.atOnce)] {
+			wg.Go(func() { do(m) })
+		}
+		wg.Wait()
 	}
 }
 
 func (g *guests) stop() {
+	g.some(func(m *lab.Machine) { g.b.l.Must("uml-ctl", "deactivate", m.Name) })
 	for _, m := range g.all {
-		g.b.l.Must("uml-ctl", "deactivate", m.Name)
 		g.b.l.Must("uml-machine", "remove", m.Name, "--yes")
 	}
 }
