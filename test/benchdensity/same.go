@@ -21,7 +21,7 @@ func (g *guests) pages(do func(guest int, page []byte) error) error {
 			return err
 		}
 		for _, name := range names {
-			if to, err := os.Readlink(name); err != nil || !strings.Contains(to, "/tmp/") {
+			if to, err := os.Readlink(name); err != nil || !strings.HasPrefix(to, "/room/tmp/") {
 				continue
 			}
 			if err := dataOf(name, func(page []byte) error { return do(i, page) }); err != nil {
@@ -53,7 +53,7 @@ func dataOf(file string, do func([]byte) error) error {
 			if n, err := f.ReadAt(page, at); err != nil && err != io.EOF {
 				return err
 			} else if n < len(page) {
-				break // the file's last piece is none that a guest has
+				continue // the file's last piece is none that a guest has
 			}
 			if err := do(page); err != nil {
 				return err
@@ -96,28 +96,30 @@ func (g *guests) merging() {
 		os.WriteFile(ksm+"pages_to_scan", scan, 0)
 		os.WriteFile(ksm+"run", was, 0)
 	}()
-	sharing := func() int {
-		// It looks at what asks for it only: three looks at all of that.
-		start := number(ksm + "full_scans")
-		for end := time.Now().Add(30 * time.Second); time.Now().Before(end) && number(ksm+"full_scans") < start+3; time.Sleep(100 * time.Millisecond) {
-		}
-		return number(ksm + "pages_sharing")
-	}
 	os.WriteFile(ksm+"pages_to_scan", []byte("100000"), 0)
 	if err := os.WriteFile(ksm+"run", []byte("1"), 0); err != nil {
 		fmt.Println("KSM: not measured:", err)
 		return
 	}
-	guests := sharing()
-	const size = 16 << 20
+	scanned := func() { // all that asks for it, three times
+		start := number(ksm + "full_scans")
+		for end := time.Now().Add(time.Minute); time.Now().Before(end) && number(ksm+"full_scans") < start+3; time.Sleep(100 * time.Millisecond) {
+		}
+	}
+	const own, size = "/proc/self/ksm_merging_pages", 16 << 20
 	private, shared := same(size, unix.MAP_PRIVATE), same(size, unix.MAP_SHARED)
-	defer unix.Munmap(private)
-	withPrivate := sharing()
+	scanned()
+	withPrivate := number(own)
 	unix.Madvise(shared, unix.MADV_MERGEABLE)
-	withShared := sharing()
+	unix.Munmap(private)
+	scanned()
+	guests := 0
+	for _, pid := range g.pids {
+		guests += number(g.b.l.Proc(pid, "ksm_merging_pages"))
+	}
+	fmt.Printf("KSM, pages that it has merged: of the guests %d; of %d pages that are the same in private memory that asks for it %d; of as many in shared memory, as guests' RAM is, that asks too %d\n",
+		guests, size/os.Getpagesize(), withPrivate, number(own))
 	unix.Munmap(shared)
-	fmt.Printf("KSM, pages that it has merged: %d with the guests; %d more of %d the same in private memory that asks for it; %d more when as much shared memory, as guests' RAM is, asks too\n",
-		guests, withPrivate-guests, size/os.Getpagesize(), withShared-withPrivate)
 }
 
 // same is memory of the same pages, which if it is private asks to be merged.
