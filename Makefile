@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bench-pace soak bare packages install install-completion licenses site clean
+.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bench-pace bench-density soak bare packages install install-completion licenses site clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -76,6 +76,11 @@ bench-move: packages build
 # Half an hour. TEMPLATE is an image that uml-template has made of debian:bookworm; else it is made.
 bench-pace: packages build
 	go run ./test/benchpace $(if $(TEMPLATE),-template $(TEMPLATE))
+
+# N guests; some 25 minutes for thirty, 6 GB of RAM.
+bench-density: packages build
+	go run ./test/benchdensity $(if $(N),-n $(N))
+
 # Not of test: an hour, and 30 guests. KEEP=1 keeps the logs if anything is found.
 MINUTES = 60
 GUESTS = 30
@@ -111,7 +116,7 @@ install: build install-completion
 install-completion:
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
 	install -m 644 completion/uml-ctl.bash $(SHARE)/bash-completion/completions/uml-ctl
-	for p in run net check jail shelld disk kernel template machine metrics; do ln -sf uml-ctl $(SHARE)/bash-completion/completions/uml-$$p; done
+	for p in run net check jail shelld disk kernel template machine metrics balance; do ln -sf uml-ctl $(SHARE)/bash-completion/completions/uml-$$p; done
 	install -m 644 completion/_uml-ctl $(SHARE)/zsh/site-functions
 
 # Packages, the same bytes from the same commit: times are the commit's. The version is the one

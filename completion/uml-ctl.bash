@@ -15,7 +15,7 @@ _uml() {
 		--log-format)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++)) ;;
-		--modules | --service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --template | --disc | --mem | --swap | --ip4 | --ip6 | --net | --gateway | --dns | --set | --account | --password-fd)
+		--modules | --service | --timeout | --host-settings | --dir | --log | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --template | --disc | --mem | --swap | --ip4 | --ip6 | --net | --gateway | --dns | --set | --account | --password-fd | --young)
 			[[ ${COMP_WORDS[i + 1]} == = ]] && ((i++))
 			((i++)) ;;
 		-* | =) ;;
@@ -37,7 +37,7 @@ _uml() {
 	--log-format)
 		mapfile -t COMPREPLY < <(compgen -W "text json" -- "$cur")
 		return ;;
-	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --template | --disc | --mem | --swap | --ip4 | --ip6 | --net | --gateway | --dns | --set | --account | --password-fd) return ;;
+	--timeout | --lines | -n | --delay | -d | --count | --escape | --linger | --size | --include | --mirror | --template | --disc | --mem | --swap | --ip4 | --ip6 | --net | --gateway | --dns | --set | --account | --password-fd | --young) return ;;
 	esac
 	local commands
 	commands=$("$program" --help 2>/dev/null | sed -n '/^COMMANDS:/,/^$/s/^   \([a-z-]*\).*/\1/p')
@@ -46,6 +46,8 @@ _uml() {
 		words=$({ "$program" --help; [[ ! $command ]] || "$program" "$command" --help; } 2>/dev/null | sed -n 's/^   \(--[a-z-]*\).*/\1/p')
 	elif [[ $commands && ! $command ]]; then
 		words=$commands
+	elif [[ ${program##*/} == uml-balance ]]; then
+		return
 	elif [[ ${program##*/} == uml-disk && $command == cow && ! $name ]]; then
 		words=$("$program" cow --help 2>/dev/null | sed -n '/^COMMANDS:/,/^$/s/^   \([a-z-]*\).*/\1/p')
 	elif [[ ${program##*/} == uml-kernel && $command == @(default|try|roll|remove) && ! $name ]]; then
@@ -83,4 +85,4 @@ _uml() {
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 }
-complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk uml-kernel uml-template uml-machine uml-metrics
+complete -F _uml uml-ctl uml-run uml-net uml-check uml-jail uml-shelld uml-disk uml-kernel uml-template uml-machine uml-metrics uml-balance

@@ -56,7 +56,7 @@ func (r *Round) open(at string) (*handle.Dir, error) {
 
 // promise is what the settings say.
 func (m *Machine) promise(s *settings.Machine) {
-	m.Promised = int64(s.Mem)
+	m.Promised, m.Least = int64(s.Mem), int64(s.MemMin)
 	if s.Net.Kind == settings.None {
 		return
 	}

@@ -49,11 +49,12 @@ type Machine struct {
 	Activated  bool       `json:"activated"`  // linked into the service directory
 	Supervised string     `json:"supervised"` // by daemontools, runit or s6; "" if by none, or only root may know
 	State      string     `json:"state"`
-	Why        string     `json:"why,omitempty"`    // of waiting: machines-nostart, min-uptime, stagger, or "pace: place 3 of 27, for a slot"; of failing: the last message; of paused: until when
-	WhyID      fault.ID   `json:"why_id,omitempty"` // of failing: the last message's, as in uml-messages(7)
-	Since      *time.Time `json:"since,omitempty"`  // the state, where that is known
-	PID        int        `json:"pid,omitempty"`    // of the guest's kernel, or of its start
-	Promised   int64      `json:"memory_promised"`  // settings/mem
+	Why        string     `json:"why,omitempty"`            // of waiting: machines-nostart, min-uptime, stagger, or "pace: place 3 of 27, for a slot"; of failing: the last message; of paused: until when
+	WhyID      fault.ID   `json:"why_id,omitempty"`         // of failing: the last message's, as in uml-messages(7)
+	Since      *time.Time `json:"since,omitempty"`          // the state, where that is known
+	PID        int        `json:"pid,omitempty"`            // of the guest's kernel, or of its start
+	Promised   int64      `json:"memory_promised"`          // settings/mem
+	Least      int64      `json:"memory_minimum,omitempty"` // settings/mem-min
 	Resident   int64      `json:"memory_resident,omitempty"`
 	TAP        string     `json:"tap,omitempty"`
 	Addresses  []string   `json:"addresses"`

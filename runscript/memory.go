@@ -13,20 +13,19 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
-	"uml/handle"
 	"uml/jail"
 	"uml/mconsole"
 	"uml/memory"
 	"uml/settings"
 )
 
-// A guestMemory is the memory of a guest that runs.
-type guestMemory struct {
-	*mconsole.Client
+// A RAM is the memory of a guest that runs. It is held by the guest's process, whatever
+// becomes of that.
+type RAM struct {
+	c       *mconsole.Client
 	name    string
 	pid     int
 	started settings.Size // mem= of the kernel that runs
-	low     settings.Size // what its kernel keeps
 	note    memory.Note
 }
 
@@ -39,76 +38,74 @@ func Memory(ctx context.Context, o Options, size settings.Size) error {
 	if os.Geteuid() != 0 {
 		return fault.NeedRoot.Permanent("needs root")
 	}
-	d, err := openMachine(o.Dir)
+	g, err := OpenRAM(ctx, o.Dir)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
-	c, pid, err := dial(d)
+	defer g.Close()
+	before, err := g.Held()
 	if err != nil {
 		return err
 	}
-	defer c.Close()
+	was := g.Now()
 	if size > 0 {
-		change, err := reserve(ctx, c, path.Base(d.Path))
-		if err != nil {
-			return err
-		}
-		defer change.Close()
+		err = g.Resize(ctx, was, size)
 	}
-	g, err := lookAtMemory(ctx, c, d, pid)
-	if err != nil {
-		return err
-	}
-	before, err := g.held()
-	if err != nil {
-		return err
-	}
-	was := g.now()
-	if size > 0 {
-		err = g.resize(ctx, size)
-	}
-	if err != nil && g.now() == was {
+	if err != nil && g.Now() == was {
 		return err
 	}
 	return errors.Join(err, g.tell(ctx, o, before))
 }
 
-func lookAtMemory(ctx context.Context, c *mconsole.Client, d *handle.Dir, pid int) (*guestMemory, error) {
+// OpenRAM finds the memory of the guest that runs in the machine directory dir. It
+// needs root. The guest's kernel is asked some words.
+func OpenRAM(ctx context.Context, dir string) (*RAM, error) {
+	d, err := openMachine(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
 	real, err := d.Real()
 	if err != nil {
 		return nil, err
 	}
-	g := &guestMemory{Client: c, pid: pid, name: real[strings.LastIndex(real, "/")+1:]}
-	if g.started, err = startedWith(pid); err != nil {
-		return nil, err
-	}
-	kept, err := g.sysctl(ctx, "vm/min_free_kbytes")
+	c, pid, err := dial(d)
 	if err != nil {
 		return nil, err
 	}
-	low, err := strconv.ParseInt(strings.TrimSpace(kept), 10, 40)
-	if err != nil || low < 0 {
-		return nil, fault.Temporary("%s: the guest says its vm.min_free_kbytes is %q", g.name, kept)
+	g := &RAM{c: c, pid: pid, name: path.Base(real)}
+	if g.started, err = startedWith(pid); err == nil {
+		err = g.read(ctx)
 	}
-	g.low = settings.Size(low) << 10
-	boot, err := g.sysctl(ctx, "kernel/random/boot_id")
 	if err != nil {
+		c.Close()
 		return nil, err
 	}
-	noted, err := jail.Noted(c.Process(), memoryNote)
-	if err != nil {
-		return nil, err
-	}
-	g.note = memory.ParseNote(noted, strings.Join(strings.Fields(boot), ""))
 	return g, nil
 }
 
+// Close lets go of the guest.
+func (g *RAM) Close() { g.c.Close() }
+
+// read reads how much was taken.
+func (g *RAM) read(ctx context.Context) error {
+	boot, err := g.sysctl(ctx, "kernel/random/boot_id")
+	if err != nil {
+		return err
+	}
+	noted, err := jail.Noted(g.c.Process(), memoryNote)
+	if err != nil {
+		return err
+	}
+	g.note = memory.ParseNote(noted, strings.Join(strings.Fields(boot), ""))
+	return nil
+}
+
 // sysctl: its kernel hears before it has all of /proc/sys, and refuses until then.
-func (g *guestMemory) sysctl(ctx context.Context, name string) (string, error) {
-	text, err := g.Proc(ctx, "sys/"+name)
+func (g *RAM) sysctl(ctx context.Context, name string) (string, error) {
+	text, err := g.c.Proc(ctx, "sys/"+name)
 	if refusal := (*mconsole.Refusal)(nil); errors.As(err, &refusal) {
-		return "", fault.Temporary("%w (it is booting)", err)
+		return "", fault.GuestRefuses.Temporary("%w (it is booting)", err)
 	}
 	return text, err
 }
@@ -132,10 +129,14 @@ func startedWith(pid int) (size settings.Size, err error) {
 	return size, nil
 }
 
-func (g *guestMemory) now() settings.Size { return g.started - g.note.Taken }
+// Started is what the guest was started with, and the most that it can have.
+func (g *RAM) Started() settings.Size { return g.started }
 
-// held is what the guest's memory takes of the host's: all of its jail's /tmp.
-func (g *guestMemory) held() (settings.Size, error) {
+// Now is what it has at present.
+func (g *RAM) Now() settings.Size { return g.started - g.note.Taken }
+
+// Held is what the guest's memory takes of the host's: all of its jail's /tmp.
+func (g *RAM) Held() (settings.Size, error) {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(fmt.Sprintf("/proc/%d/root/tmp", g.pid), &fs); err != nil {
 		return 0, fmt.Errorf("look at the guest's /tmp: %w", err)
@@ -143,48 +144,83 @@ func (g *guestMemory) held() (settings.Size, error) {
 	return settings.Size(int64(fs.Blocks-fs.Bfree) * fs.Bsize), nil
 }
 
-func (g *guestMemory) info(ctx context.Context) (memory.Info, error) {
-	text, err := g.Proc(ctx, "meminfo")
+// Info is what the guest says of its memory.
+func (g *RAM) Info(ctx context.Context) (memory.Info, error) {
+	text, err := g.c.Proc(ctx, "meminfo")
 	if err != nil {
 		return memory.Info{}, err
 	}
 	return memory.Parse(text)
 }
 
-func (g *guestMemory) resize(ctx context.Context, size settings.Size) error {
+// Pressure is what the guest says its processes wait for memory, in percent of the last
+// ten seconds; 0 where its kernel does not tell, as Debian's does not.
+func (g *RAM) Pressure(ctx context.Context) (float64, error) {
+	text, err := g.c.Proc(ctx, "pressure/memory")
+	if refusal := (*mconsole.Refusal)(nil); errors.As(err, &refusal) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return memory.ParsePressure(text)
+}
+
+// Resize shrinks or grows the memory from what it was seen to be to size, as far as the
+// guest gives it. With an error Now is what was come to.
+func (g *RAM) Resize(ctx context.Context, from, size settings.Size) error {
+	change, err := reserve(ctx, g.c, g.name)
+	if err != nil {
+		return err
+	}
+	defer change.Close()
+	if err := g.read(ctx); err != nil {
+		return err
+	}
+	if g.Now() != from {
+		return fault.Temporary("%s: has %v by now, another has changed it", g.name, g.Now())
+	}
+	return g.resize(ctx, size)
+}
+
+func (g *RAM) resize(ctx context.Context, size settings.Size) error {
 	size &^= 0xfff
 	if size > g.started {
 		return fault.SettingBad.Permanent("%s: was started with %v: it grows to that only (set settings/mem and restart it)", g.name, g.started)
 	}
-	if size < g.now() {
-		return g.shrink(ctx, g.now()-size)
+	if size < g.Now() {
+		return g.shrink(ctx, g.Now()-size)
 	}
-	if size == g.now() {
+	if size == g.Now() {
 		return nil
 	}
-	grow := size - g.now()
-	if err := g.Plug(ctx, int64(grow)); err != nil {
+	grow := size - g.Now()
+	if err := g.c.Plug(ctx, int64(grow)); err != nil {
 		return err
 	}
 	return g.taken(-grow)
 }
 
 // shrink goes on as long as the guest gives.
-func (g *guestMemory) shrink(ctx context.Context, wanted settings.Size) error {
-	info, err := g.info(ctx)
+func (g *RAM) shrink(ctx context.Context, wanted settings.Size) error {
+	info, err := g.Info(ctx)
 	if err != nil {
 		return err
 	}
-	if err := info.Enough(g.name, g.now(), wanted); err != nil {
+	low, err := g.kept(ctx)
+	if err != nil {
+		return err
+	}
+	if err := info.Enough(g.name, g.Now(), wanted); err != nil {
 		return err
 	}
 	for until := time.Now().Add(shrinkPatience); wanted > 0; {
-		if step := info.Step(wanted, g.low); step > 0 {
+		if step := info.Step(wanted, low); step > 0 {
 			// Noted before: what is noted too much can be asked back, what is not is lost.
 			if err := g.taken(step); err != nil {
 				return err
 			}
-			if err := g.Unplug(ctx, int64(step)); err != nil {
+			if err := g.c.Unplug(ctx, int64(step)); err != nil {
 				return err
 			}
 			wanted -= step
@@ -198,31 +234,44 @@ func (g *guestMemory) shrink(ctx context.Context, wanted settings.Size) error {
 				return fault.GuestRefuses.Temporary("%s: gave all but %v until it was told to stop or the time was over (see --timeout)", g.name, wanted)
 			}
 		}
-		if info, err = g.info(ctx); err != nil {
+		if info, err = g.Info(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// kept is what the guest's kernel leaves free for itself.
+func (g *RAM) kept(ctx context.Context) (settings.Size, error) {
+	text, err := g.sysctl(ctx, "vm/min_free_kbytes")
+	if err != nil {
+		return 0, err
+	}
+	low, err := strconv.ParseInt(strings.TrimSpace(text), 10, 40)
+	if err != nil || low < 0 {
+		return 0, fault.Temporary("%s: the guest says its vm.min_free_kbytes is %q", g.name, text)
+	}
+	return settings.Size(low) << 10, nil
+}
+
 // shrinkPatience is how long a guest may take to free what it holds of files.
 const shrinkPatience = 3 * time.Second
 
-func (g *guestMemory) taken(more settings.Size) error {
+func (g *RAM) taken(more settings.Size) error {
 	g.note.Taken = max(0, g.note.Taken+more)
-	return jail.Note(g.Process(), memoryNote, g.note.String())
+	return jail.Note(g.c.Process(), memoryNote, g.note.String())
 }
 
-func (g *guestMemory) tell(ctx context.Context, o Options, before settings.Size) error {
-	info, err := g.info(ctx)
+func (g *RAM) tell(ctx context.Context, o Options, before settings.Size) error {
+	info, err := g.Info(ctx)
 	if err != nil {
 		return err
 	}
-	after, err := g.held()
+	after, err := g.Held()
 	if err != nil {
 		return err
 	}
-	line := fmt.Sprintf("%s: %v of %v, %v available; it holds %v of the host's", g.name, g.now(), g.started, round(info.Available), round(after))
+	line := fmt.Sprintf("%s: %v of %v, %v available; it holds %v of the host's", g.name, g.Now(), g.started, round(info.Available), round(after))
 	if before > after {
 		line += fmt.Sprintf(", which got %v back", round(before-after))
 	}

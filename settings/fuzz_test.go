@@ -74,7 +74,7 @@ func FuzzLines(f *testing.F) {
 // A file of a machine's settings, whatever its name and text.
 func FuzzFile(f *testing.F) {
 	for name, text := range map[string]string{
-		"user": "web", "mem": "64M", "swap": "40K", "ip4": "192.0.2.1\n192.0.2.32/29", "ip6": "2001:db8::/64\n2001:db8:1::/48",
+		"user": "web", "mem": "64M", "mem-min": "48M", "swap": "40K", "ip4": "192.0.2.1\n192.0.2.32/29", "ip6": "2001:db8::/64\n2001:db8:1::/48",
 		"net": "bridged br0", "mac": "fe:fd:c0:00:02:14", "tap": "tap_web", "transport": "tuntap", "root": "LABEL=root",
 		"kernel": "/boot/linux", "args": "quiet\n# one\nloglevel=3", "nofile": "64", "nproc": "16", "nice": "-5", "priority": "99", "spoof": "deny", "isolated": "yes", "lock": "yes", "initrd": "/srv/initrd",
 		"cpu": "weight 200\nlimit 1.5", "io": "weight 200\nwrite 20M\nreads 500", "overhead": "64M", "pids": "500", "cgroup": "require",

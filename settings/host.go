@@ -35,6 +35,7 @@ type Host struct {
 	GuestToHost bool    // guests reach all of the host's own services
 	GuestPorts  []Port  // else these alone
 	AccountKeys bool    // accounts change their own authorized_keys
+	MemReserve  Size    // RAM of the host's that uml-balance keeps available; 0: a sixteenth
 	Overcommit  float64 // how many times the host's RAM guests may be promised; 0: any number, with a warning
 }
 
@@ -77,7 +78,7 @@ func (h *Host) File(setting string) string { return path.Join(h.Dir, setting) }
 
 func knownHost(name string) bool {
 	switch name {
-	case "external", "min-uptime", "pace", "pace-limit", "pace-pressure", "stagger", "ping-timeout", "retry-delay", "publish", "radvd-conf", "guest-to-host", "account-keys", "overcommit", "log-format":
+	case "external", "min-uptime", "pace", "pace-limit", "pace-pressure", "stagger", "ping-timeout", "retry-delay", "publish", "radvd-conf", "guest-to-host", "account-keys", "overcommit", "log-format", "mem-reserve":
 		return true
 	}
 	return false
@@ -130,6 +131,11 @@ func (h *Host) set(name string, lines []string) (err error) {
 		h.AccountKeys, err = parseYes(v)
 	case "overcommit":
 		h.Overcommit, err = parseOvercommit(v)
+	case "mem-reserve":
+		h.MemReserve, err = ParseSize(v)
+		if err == nil && h.MemReserve < mib {
+			err = fmt.Errorf("%q is nothing to keep (try 2G)", v)
+		}
 	case "radvd-conf":
 		h.RadvdConf = v
 		if !path.IsAbs(v) || strings.ContainsRune(v, 0) {

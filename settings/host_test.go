@@ -31,6 +31,8 @@ func TestReadHost(t *testing.T) {
 	unpaced, slots := defaults, defaults
 	unpaced.Pace.Slots = 0
 	slots.Pace.CPU, slots.Pace.IO, slots.Pace.Memory = 100, 100, 100
+	keeps := defaults
+	keeps.MemReserve = 2 * gib
 	for _, c := range []struct {
 		name, dir string
 		want      Host
@@ -52,6 +54,7 @@ func TestReadHost(t *testing.T) {
 		{"stagger none", hostDir(t, map[string]string{"stagger": ""}), defaults},
 		{"pace 0", hostDir(t, map[string]string{"pace": "0"}), unpaced},
 		{"no pressure", hostDir(t, map[string]string{"pace-pressure": ""}), slots},
+		{"mem-reserve", hostDir(t, map[string]string{"mem-reserve": "2G"}), keeps},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := ReadHost(c.dir)
@@ -103,6 +106,8 @@ func TestReadHostFaults(t *testing.T) {
 		{"overcommit", "1.5.1", `"1.5.1"` + noTimes},
 		{"overcommit", "1001", `"1001"` + noTimes},
 		{"overcommit", "NaN", `"NaN"` + noTimes},
+		{"mem-reserve", "512K", `"512K" is nothing to keep (try 2G)`},
+		{"mem-reserve", "5%", `"5%"` + noSize},
 		{"mem", "1G", "is not a setting (see uml-machine(5))"},
 	} {
 		dir := hostDir(t, map[string]string{c.file: c.value})

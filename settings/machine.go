@@ -28,6 +28,7 @@ type Machine struct {
 
 	User      Account
 	Mem       Size // guest RAM
+	MemMin    Size // uml-balance takes the guest no further down; 0: it takes nothing
 	Lock      bool // guest RAM is never swapped out by the host (paper 5.4)
 	Swap      Size // 0: none
 	IP4       []netip.Prefix

@@ -74,6 +74,7 @@ func TestDefaults(t *testing.T) {
 	m := read(t, machine(t, account, nil))
 	same(t, "User", m.User, Account{account, 1, 1})
 	same(t, "Mem", m.Mem.String(), "64M")
+	same(t, "MemMin", m.MemMin, Size(0))
 	same(t, "Swap", m.Swap, Size(0))
 	same(t, "Net", m.Net, Net{Kind: None})
 	same(t, "TAP", m.TAP, "tap_daemon")
@@ -91,12 +92,13 @@ func TestDefaults(t *testing.T) {
 
 func TestRead(t *testing.T) {
 	m := read(t, machine(t, "web", map[string]string{
-		"user": "daemon\n", "mem": " 1G\t\n", "swap": "128M", "ip4": "# ours\n\n192.0.2.32/30\r\n192.0.2.20\n",
+		"user": "daemon\n", "mem": " 1G\t\n", "mem-min": "96M", "swap": "128M", "ip4": "# ours\n\n192.0.2.32/30\r\n192.0.2.20\n",
 		"ip6": "2001:db8:0:1::/64\n2001:db8:1::/48\n", "tap": "tap9", "transport": "tuntap", "ubd1": "cow,/base flags=s", "ubd0": "",
 		"root": "", "con1": "null", "con12": "pts", "con2": "pts", "ssl0": "", "kernel": "/usr/bin/linux.uml", "initrd": "boot/initrd", "args": "quiet\npanic=1", "nofile": "2048", "nproc": "99", "nice": "-5", "priority": "7",
 	}))
 	same(t, "User", m.User, Account{"daemon", 1, 1})
 	same(t, "Mem", m.Mem, gib)
+	same(t, "MemMin", m.MemMin, 96*mib)
 	same(t, "Swap", m.Swap, 128*mib)
 	same(t, "Net", m.Net, Net{Kind: Routed})
 	same(t, "MAC", m.MAC.String(), "fe:fd:c0:00:02:20") // from the first address
@@ -184,7 +186,11 @@ func TestLock(t *testing.T) {
 func TestMemFaults(t *testing.T) {
 	for value, want := range map[string]string{"7M": `"7M" is too little for any kernel (try 64M)`, "65T": `"65T" is more than any host has`, "9007199254740991K": `"9007199254740991K" is more than any host has`} {
 		same(t, value, faults(t, machine(t, account, map[string]string{"mem": value})), "@/settings/mem: "+want)
+		same(t, value, faults(t, machine(t, account, map[string]string{"mem-min": value})), "@/settings/mem-min: "+want)
+		same(t, value, faults(t, machine(t, account, map[string]string{"mem-min": "64M", "mem": value})), "@/settings/mem: "+want)
 	}
+	same(t, "too much", faults(t, machine(t, account, map[string]string{"mem-min": "65M"})), "@/settings/mem-min: 65M is more than mem, 64M")
+	same(t, "none", read(t, machine(t, account, map[string]string{"mem-min": ""})).MemMin, Size(0))
 }
 
 // All faults come at once, by file and in the order of its lines, each with

@@ -49,7 +49,7 @@ func readBy(dir *handle.Dir, account func(name string) (Account, error)) (*Machi
 	if err := errors.Join(faults...); err != nil && fault.Code(err) == fault.MayPass {
 		return m, err
 	}
-	for _, err := range []error{m.checkSeccomp(), m.finish(dir, account), m.checkNet(), m.syncDiscs()} {
+	for _, err := range []error{m.checkMem(), m.checkSeccomp(), m.finish(dir, account), m.checkNet(), m.syncDiscs()} {
 		if err != nil {
 			faults = append(faults, err)
 		}
@@ -77,7 +77,7 @@ func (m *Machine) defaults() {
 // known says whether a file of this name is a machine's setting.
 func known(name string) bool {
 	switch name {
-	case "user", "mem", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "priority", "spoof", "isolated", "lock", "cow-unsafe", "cow-mend", "initrd", "sync", "cpu", "io", "overhead", "pids", "cgroup":
+	case "user", "mem", "mem-min", "swap", "ip4", "ip6", "net", "mac", "tap", "transport", "root", "kernel", "args", "seccomp", "nofile", "nproc", "nice", "priority", "spoof", "isolated", "lock", "cow-unsafe", "cow-mend", "initrd", "sync", "cpu", "io", "overhead", "pids", "cgroup":
 		return true
 	}
 	stem, n := numberedName(name)
@@ -147,6 +147,8 @@ func (m *Machine) setNone(name string) error {
 	switch {
 	case name == "swap":
 		m.Swap = 0
+	case name == "mem-min":
+		m.MemMin = 0
 	case name == "net":
 		m.Net.Kind = None
 	case name == "root":
@@ -174,13 +176,9 @@ func (m *Machine) setOne(name, v string) (err error) {
 	case "user":
 		m.User.Name = v
 	case "mem":
-		m.Mem, err = ParseSize(v)
-		if err == nil && m.Mem < 8*mib {
-			err = fmt.Errorf("%q is too little for any kernel (try 64M)", v)
-		}
-		if err == nil && m.Mem > 64*tib {
-			err = fmt.Errorf("%q is more than any host has", v)
-		}
+		m.Mem, err = parseMem(v)
+	case "mem-min":
+		m.MemMin, err = parseMem(v)
 	case "swap":
 		m.Swap, err = ParseSize(v)
 		if err == nil && (m.Swap < 40*kib || m.Swap%(4*kib) != 0 || m.Swap > 8*tib) {
@@ -242,6 +240,27 @@ func (m *Machine) setOne(name, v string) (err error) {
 		m.setChannel(name, v)
 	}
 	return err
+}
+
+// parseMem returns 0 for what is none.
+func parseMem(v string) (Size, error) {
+	s, err := ParseSize(v)
+	switch {
+	case err != nil:
+		return 0, err
+	case s < 8*mib:
+		return 0, fmt.Errorf("%q is too little for any kernel (try 64M)", v)
+	case s > 64*tib:
+		return 0, fmt.Errorf("%q is more than any host has", v)
+	}
+	return s, nil
+}
+
+func (m *Machine) checkMem() error {
+	if m.Mem > 0 && m.MemMin > m.Mem {
+		return fault.Permanent("%s/settings/mem-min: %v is more than mem, %v", m.Dir, m.MemMin, m.Mem)
+	}
+	return nil
 }
 
 func (m *Machine) setChannel(device, value string) {

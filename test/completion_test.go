@@ -53,6 +53,8 @@ func TestCompletion(t *testing.T) {
 		{"uml-disk cow merge " + l.Dir + "/oth", other},
 		{"uml-run --log-format j", "json"},
 		{"uml-run --log-format json ma", "mail"},
+		{"uml-balance ", ""},
+		{"uml-balance --dr", "--dry-run"},
 		{"uml-ctl list none", ""},
 		{"uml-ctl log web", "web1 web2"},
 		{"uml-ctl memory web1 ", ""},
