@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bare packages install install-completion licenses site clean
+.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bare packages install install-completion clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -95,7 +95,7 @@ install: build install-completion
 	find examples -type f | while read -r f; do put $$f $(DOC)/$$f; done; \
 	for f in systemd/system/uml@.service systemd/system/uml-shelld.service systemd/system/uml-shelld.socket sysctl.d/uml.conf modules-load.d/uml.conf; do \
 		put examples/$$(echo $$f | sed s,/system/,/,) $(LIB)/$$f; done
-	install -m 644 LICENSE $(DOC)/copyright
+	{ cat LICENSE; printf '\n%s\n' "The patches to Linux in docs/ are under Linux's licence, GPL-2.0. What is linked into the programs: see THIRD-PARTY."; } >$(DOC)/copyright
 	$(MAKE) -s licenses >$(DOC)/THIRD-PARTY
 
 install-completion:
@@ -113,7 +113,7 @@ export MAINTAINER ?= uml <root@localhost>
 deb rpm: $(OUT)/packaged
 	packaging/pack $@ $(STAGE) $(OUT) $(TOOL) nfpm
 
-.PHONY: deb rpm $(OUT)/packaged packages-test release
+.PHONY: deb rpm $(OUT)/packaged packages-test release licenses site
 $(OUT)/packaged:
 	rm -rf $(STAGE) $(OUT)/bin
 	$(MAKE) install DESTDIR=$(STAGE) PREFIX=/usr BIN=$(OUT)/bin LDFLAGS='-s -w'
