@@ -110,7 +110,7 @@ install: build install-completion
 	find examples -type f | while read -r f; do put $$f $(DOC)/$$f; done; \
 	for f in systemd/system/uml@.service systemd/system/uml-shelld.service systemd/system/uml-shelld.socket sysctl.d/uml.conf modules-load.d/uml.conf; do \
 		put examples/$$(echo $$f | sed s,/system/,/,) $(LIB)/$$f; done
-	install -m 644 LICENSE $(DOC)/copyright
+	{ cat LICENSE; printf '\n%s\n' "The patches to Linux in docs/ are under Linux's licence, GPL-2.0. What is linked into the programs: see THIRD-PARTY."; } >$(DOC)/copyright
 	$(MAKE) -s licenses >$(DOC)/THIRD-PARTY
 
 install-completion:
@@ -128,7 +128,7 @@ export MAINTAINER ?= uml <root@localhost>
 deb rpm: $(OUT)/packaged
 	packaging/pack $@ $(STAGE) $(OUT) $(TOOL) nfpm
 
-.PHONY: deb rpm $(OUT)/packaged packages-test release
+.PHONY: deb rpm $(OUT)/packaged packages-test release licenses site
 $(OUT)/packaged:
 	rm -rf $(STAGE) $(OUT)/bin
 	$(MAKE) install DESTDIR=$(STAGE) PREFIX=/usr BIN=$(OUT)/bin LDFLAGS='-s -w'
