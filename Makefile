@@ -92,7 +92,7 @@ install: build install-completion
 	for s in 1 5 8; do for f in docs/*.$$s; do put $$f $(SHARE)/man/man$$s/$${f#docs/}; done; done; \
 	for f in README.md docs/*.md; do put $$f $(DOC)/$${f##*/}; done; \
 	find examples -type f | while read -r f; do put $$f $(DOC)/$$f; done; \
-	for f in systemd/system/uml@.service systemd/system/uml-shelld.service systemd/system/uml-shelld.socket sysctl.d/uml.conf modules-load.d/uml.conf; do \
+	for f in systemd/system/uml@.service systemd/system/uml-shelld.service systemd/system/uml-shelld.socket systemd/system/daemontools-run.service.d/uml.conf sysctl.d/uml.conf modules-load.d/uml.conf; do \
 		put examples/$$(echo $$f | sed s,/system/,/,) $(LIB)/$$f; done
 	test ! -e LICENSE || install -m 644 LICENSE $(DOC)/copyright
 
