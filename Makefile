@@ -117,7 +117,7 @@ $(OUT)/packaged:
 	$(MAKE) install DESTDIR=$(STAGE) PREFIX=/usr BIN=$(OUT)/bin LDFLAGS='-s -w'
 
 # Installs, upgrades, removes and purges the package in a fresh Debian root.
-packages-test: deb
+packages-test: deb rpm
 	test/installed.sh $(OUT)
 
 # make release VERSION=1.0.0: the tag, which is all that says a version, and its packages.
