@@ -17,6 +17,7 @@ import (
 	"uml/fault"
 	"uml/handle"
 	"uml/job"
+	"uml/runscript"
 	"uml/service"
 	"uml/settings"
 )
@@ -153,7 +154,7 @@ func (d *draft) furnish(ctx context.Context, s *stage) (notes []string, err erro
 		}
 	}
 	if _, err := exec.LookPath("multilog"); err != nil {
-		return []string{"no log: there is no multilog on this host (Debian: daemontools)"}, os.Symlink(program("uml-run"), filepath.Join(s.dir, "run"))
+		return []string{"no log: there is no multilog on this host (Debian: daemontools)"}, os.Symlink(runscript.Program(), filepath.Join(s.dir, "run"))
 	}
 	a, err := logAccount(ctx, s.root)
 	if err != nil {
@@ -166,7 +167,7 @@ func (d *draft) furnish(ctx context.Context, s *stage) (notes []string, err erro
 	return nil, errors.Join(
 		os.Chown(main, a.UID, a.GID),
 		script(filepath.Join(s.dir, "log/run"), "exec setuidgid "+a.Name+" multilog t ./main\n"),
-		script(filepath.Join(s.dir, "run"), "exec 2>&1\nexec "+program("uml-run")+"\n"),
+		script(filepath.Join(s.dir, "run"), "exec 2>&1\nexec "+runscript.Program()+"\n"),
 		syncDir(filepath.Join(s.dir, "log")),
 		os.Chmod(s.dir, os.ModeSticky|0o755), // svscan starts the log too
 	)
@@ -200,15 +201,6 @@ func writeSettings(dir string, all map[string]string) error {
 		}
 	}
 	return nil
-}
-
-// program is one of the suite, beside this one.
-func program(name string) string {
-	self, err := os.Executable()
-	if err != nil {
-		return filepath.Join("/usr/local/sbin", name)
-	}
-	return filepath.Join(filepath.Dir(self), name)
 }
 
 func (d *draft) activate() error {

@@ -35,7 +35,7 @@ func (s *start) seeGap() error {
 		run.Close()
 	}
 	if errors.Is(err, unix.ENOENT) {
-		s.seen.warn(fmt.Sprintf("%s: there is no such file, so supervise cannot start it (try: ln -s /usr/local/sbin/uml-run %s)", s.dir.Join("run"), s.dir.Join("run")))
+		s.seen.warn(fmt.Sprintf("%s: there is no such file, so supervise cannot start it (try: ln -s %s %s)", s.dir.Join("run"), Program(), s.dir.Join("run")))
 	}
 	if why == "" {
 		s.seen.well("nothing holds a start back; %s", s.supervised())

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
+	"uml/runscript"
 	"uml/settings"
 	"uml/supervisor"
 )
@@ -47,7 +48,7 @@ func (m *Machine) checkRun() error {
 	run := path.Join(m.Real, "run")
 	err := unix.Access(run, unix.X_OK)
 	if errors.Is(err, unix.ENOENT) {
-		return fault.Permanent("%s: there is no such file (try: ln -s /usr/local/sbin/uml-run %s)", run, run)
+		return fault.Permanent("%s: there is no such file (try: ln -s %s %s)", run, runscript.Program(), run)
 	}
 	if err != nil {
 		return fault.Permanent("%s: cannot be executed: %w", run, err)

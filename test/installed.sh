@@ -1,9 +1,16 @@
 #!/bin/sh
 # installed.sh DIR: the deb of DIR in a fresh Debian root of its own namespace: installed, upgraded,
-# removed and purged, beside a guest's directory that nothing of it may touch.
+# removed and purged, beside a guest's directory that nothing of it may touch. Who builds it is its
+# maintainer: what lintian has to say of that is no fault of the package. What is in the rpm is the same.
 set -eu
 cd "$(dirname "$0")/.."
 if [ "${1-}" != inside ]; then
+	command -v lintian >/dev/null || apt-get -q -y --no-install-recommends install lintian
+	lintian --allow-root --fail-on error --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog,root-in-contact "$1"/*.deb
+	files() { sed 's,^\./,/,; s,/$,,' | grep -v -e '^$' -e changelog.gz -e lintian -e /zsh | sort; }
+	dpkg-deb --fsys-tarfile "$1"/*.deb | tar -t | files >"$1/deb.files"
+	busybox rpm -qpl "$1"/*.rpm | files >"$1/rpm.files"
+	(grep -v -F -x -f "$1/rpm.files" "$1/deb.files" || :) | while read -r d; do grep -q "^$d/" "$1/deb.files" || { echo "not in the rpm: $d"; exit 1; }; done
 	root=$(mktemp -d)
 	trap 'rm -rf --one-file-system "$root"' EXIT INT TERM
 	mmdebstrap --variant=minbase --include=iptables,man-db bookworm "$root"
