@@ -181,7 +181,7 @@ func help(t *testing.T, bin string, args []string) string {
 var (
 	ofMachine = regexp.MustCompile(`\bsettings/([a-z0-9-]+)(?:$|[^a-z0-9./-]|\.\s|\.$)`)
 	ofHost    = regexp.MustCompile(`/etc/uml-run/([a-z-]+)`)
-	file      = regexp.MustCompile(`(?:^|[\s"'(])((?:[a-z]+/)+[A-Za-z0-9@_.-]+\.[a-z0-9]+)\b`)
+	file      = regexp.MustCompile(`(?:^|[\s"'(])((?:[a-z]+/)+[A-Za-z0-9@_-]+(?:\.[a-z0-9]+)+)\b`)
 	testName  = regexp.MustCompile(`\b((?:Test|Fuzz|Benchmark)[A-Z][A-Za-z0-9]*)\b`)
 )
 
