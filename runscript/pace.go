@@ -41,13 +41,13 @@ func (s *start) takeTurn(ctx context.Context, p *pacing) (again bool, err error)
 			s.Say(fault.WaitsPace, fmt.Sprintf("waits: %s", Place(place, of, why)))
 		},
 	})
+	p.passed, p.slot = true, slot
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
 	}
 	if err != nil {
 		s.Say(fault.PaceUnusable, fmt.Sprintf("warning: starts without waiting for others: %v", err))
 	}
-	p.passed, p.slot = true, slot
 	return waited, nil
 }
 
