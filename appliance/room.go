@@ -107,7 +107,7 @@ func (r *room) hostSettings(from string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	own := map[string]string{"min-uptime": "0", "stagger": "0", "pace": "0", "retry-delay": "0"}
+	own := map[string]string{"min-uptime": "0", "stagger": "0", "pace": "0", "retry-delay": "0", "log-format": "text"} // we read what it refuses
 	for _, e := range entries {
 		if own[e.Name()] != "" || !e.Type().IsRegular() {
 			continue

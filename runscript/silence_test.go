@@ -57,6 +57,28 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// For programs each has its ID.
+func TestSilenceIDs(t *testing.T) {
+	a := netip.MustParseAddr("192.0.2.20")
+	var said []fault.ID
+	s := &start{m: &settings.Machine{}, Options: Options{Say: func(id fault.ID, _ string) { said = append(said, id) }}}
+	for want, r := range map[fault.ID]probe.Result{
+		fault.AddressAnswers:   {Answers: []probe.Answer{{Address: a}}},
+		fault.AddressContested: {Rivals: []probe.Answer{{Address: a}}},
+		fault.AddressUnasked:   {Unasked: []probe.Unasked{{Address: a, Why: errors.New("no route"), Blind: true}}},
+	} {
+		if err := s.judge(r, &netsetup.Interface{Name: "ext0"}); fault.IDOf(err) != want {
+			t.Errorf("%v: got %s, want %s", err, fault.IDOf(err), want)
+		}
+	}
+	err := s.judge(probe.Result{
+		Elsewhere: []probe.Answer{{Address: a, From: a}}, Unasked: []probe.Unasked{{Address: a, Why: errors.New("no route")}},
+	}, &netsetup.Interface{Name: "ext0"})
+	if err != nil || !slices.Equal(said, []fault.ID{fault.AddressUnasked, fault.AddressElsewhere}) {
+		t.Errorf("said %q, %v", said, err)
+	}
+}
+
 func TestProbed(t *testing.T) {
 	m := &settings.Machine{Net: settings.Net{Kind: settings.Routed}, MAC: net.HardwareAddr{0xfe, 0xfd, 192, 0, 2, 20}}
 	for _, p := range []string{"192.0.2.20/32", "192.0.2.32/31"} {
