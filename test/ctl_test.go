@@ -139,3 +139,23 @@ func TestCtlEnds(t *testing.T) {
 		t.Errorf("%d sockets are left", n)
 	}
 }
+
+// From its kernel's first answer on, a guest that boots is at worst not ready yet.
+func TestMemoryOfBooting(t *testing.T) {
+	t.Parallel()
+	l := lab.New(t)
+	m := guest(l)
+	m.Activate()
+	for range 3 {
+		out := l.Must("sh", "-c", `i=0
+			until uml-ctl memory guest >/dev/null 2>$0/said; do
+				code=$?; test $code = 111 || { echo $code; cat $0/said; }
+				test $((i+=1)) -lt 5000 || exit
+			done`, l.Dir)
+		if out != "" {
+			t.Errorf("refused: %s", out)
+		}
+		m.Svc("-k")
+		l.Wait("its end", func() bool { return l.Run("uml-ctl", "memory", "guest").Code != 0 })
+	}
+}

@@ -42,7 +42,7 @@ func soak(t lab.TB, o options) int {
 		g.settle("the first start", 0)
 		g.customer(0, "status")
 	})
-	h.each(func(g *guest) { g.must("uml-ctl", "deactivate", g.name) })
+	h.each(func(g *guest) { g.be(false); g.must("uml-ctl", "deactivate", g.name) })
 	quiet := h.inventory()
 	h.say("all have run once, and are down: that is what the end is compared with")
 
