@@ -13,9 +13,8 @@ import (
 
 // A resident is a process of the host that is no guest's.
 type resident struct {
-	name              string
-	kB, descriptors   int
-	threads, children int
+	name            string
+	kB, descriptors int
 }
 
 // ours are all processes but those of guests' accounts, those by which this program looks, and

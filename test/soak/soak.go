@@ -77,8 +77,6 @@ func soak(t lab.TB, o options) int {
 // prepare brings up what a host has that serves guests.
 func (h *host) prepare() {
 	h.OwnEtc()
-	h.SetHost("pace", "")
-	h.Must("rm", filepath.Join(h.HostSettings, "pace"))
 	h.SetHost("retry-delay", "2")
 	h.SetHost("external", "ext0")
 	self, err := os.ReadFile("/proc/self/exe")
