@@ -81,9 +81,8 @@ bare:
 # On a Debian host with systemd, in an emulated machine (qemu-system-x86): the package, and guests'
 # shares, which it prints. Half an hour where nothing else runs.
 vmhost: packages deb
-	cp $(OUT)/uml_*.deb $(OUT)/uml.deb
-	test/vmhost/vm test/vmhost/package $(OUT)/uml.deb
-	test/vmhost/vm test/vmhost/shares $(OUT)/uml.deb
+	test/vmhost/vm test/vmhost/package $(OUT)/uml_*.deb
+	test/vmhost/vm test/vmhost/shares $(OUT)/uml_*.deb
 
 # Files say where make install puts programs by default; another PREFIX is written into them.
 HERE = sed 's|/usr/local/\(s*bin/uml\)|$(PREFIX)/\1|g'
