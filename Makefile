@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bench-pace bench-density soak bare packages install install-completion licenses site clean
+.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bench-pace bench-density soak bare vmhost packages install install-completion licenses site clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -93,6 +93,12 @@ packages:
 
 bare:
 	test/bare.sh
+
+# On a Debian host with systemd, in an emulated machine (qemu-system-x86): the package, and guests'
+# shares, which it prints. Half an hour where nothing else runs.
+vmhost: packages deb
+	test/vmhost/vm test/vmhost/package $(OUT)/uml_*.deb
+	test/vmhost/vm test/vmhost/shares $(OUT)/uml_*.deb
 
 # Files say where make install puts programs by default; another PREFIX is written into them.
 HERE = sed 's|/usr/local/\(s*bin/uml\)|$(PREFIX)/\1|g'

@@ -80,7 +80,7 @@ func (v View) Tree() (*Tree, error) {
 	}
 	top, ok := delegated(dir, at)
 	if !ok && v.Systemd {
-		return nil, fault.ShareLost.Permanent("%s is systemd's, and was not delegated (set Delegate=yes in the supervisor's unit)", dir)
+		return nil, fault.ShareLost.Permanent("%s is systemd's, and was not delegated (set Delegate=yes in the supervisor's unit, and start it again)", dir)
 	}
 	if !ok {
 		top = dir
@@ -186,7 +186,7 @@ func (t *Tree) crowded(pid int) (first bool, why string) {
 	case len(pids) == 1 && pids[0] == fmt.Sprint(pid):
 		return true, ""
 	}
-	return false, fmt.Sprintf("%s has %d processes itself, and cannot be divided (have the supervisor in a group of its own below it: DelegateSubgroup=supervisor)", t.Top, len(pids))
+	return false, fmt.Sprintf("%s has %d processes itself, and cannot be divided (have the supervisor in a group of its own below it, as examples/systemd/daemontools-run.service.d has, and start it again)", t.Top, len(pids))
 }
 
 // None says whether there is no controller at all: then no group is made.

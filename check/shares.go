@@ -1,9 +1,7 @@
 package check
 
 import (
-	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,7 +13,7 @@ import (
 
 // shares: what of a fair share a start would get under this host's supervisor.
 func (c *checker) shares() {
-	v, err := cgroup.Look(supervisor())
+	v, err := cgroup.Look(cgroup.Starter())
 	var t *cgroup.Tree
 	if err == nil {
 		t, err = v.Tree()
@@ -43,21 +41,4 @@ func (c *checker) shares() {
 		have := slices.DeleteFunc(slices.Clone(cgroup.Controllers), func(c string) bool { return t.Lost[c] != "" })
 		c.host.ok("shares", "guests' groups are in %s: %s", filepath.Join(t.Top, cgroup.Slice), strings.Join(have, ", "))
 	}
-}
-
-// supervisor is a process that starts guests, or this one: under systemd what starts a
-// guest is the guest's own unit, which is not there yet.
-func supervisor() int {
-	all, _ := filepath.Glob("/proc/[0-9]*/comm")
-	for _, file := range all {
-		text, _ := os.ReadFile(file)
-		switch strings.TrimSpace(string(text)) {
-		case "svscan", "runsvdir", "s6-svscan":
-			var pid int
-			if _, err := fmt.Sscanf(file, "/proc/%d/comm", &pid); err == nil {
-				return pid
-			}
-		}
-	}
-	return os.Getpid()
 }

@@ -19,6 +19,9 @@ func (s *start) whose() int {
 	if s.seen != nil && len(s.seen.holders) > 0 {
 		return s.seen.holders[0].PID
 	}
+	if s.seen != nil {
+		return cgroup.Starter()
+	}
 	return os.Getpid()
 }
 
