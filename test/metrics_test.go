@@ -74,7 +74,7 @@ func TestMetrics(t *testing.T) {
 	for range 20 {
 		l.Must("ping", "-c", "1", address)
 	}
-	later := numbers(l.Must("uml-metrics"))
+	later := numbers(l.Must("uml-ctl", "metrics"))
 	for name, before := range now {
 		if strings.HasPrefix(name, "uml_guest_") && strings.Contains(name, "_total") && later[name] < before {
 			t.Errorf("%s fell from %v to %v", name, before, later[name])
@@ -105,7 +105,7 @@ func TestMetrics(t *testing.T) {
 		t.Errorf("served\n%s", text)
 	}
 	refusedBy(t, "uml-metrics", l.Run("uml-metrics", "--output", "/dev/null"), 100, "no regular file")
-	refusedBy(t, "uml-metrics", l.Run("uml-metrics", "--output", "/run/x", "--listen", ":1"), 100, "one of them")
+	refusedBy(t, "uml-metrics", l.Run("uml-ctl", "metrics", "--output", "/run/x", "--listen", ":1"), 100, "one of them")
 	refusedBy(t, "uml-metrics", l.Run("setpriv", "--reuid=guest", "--regid=guest", "--clear-groups", "uml-metrics"), 100, "needs root")
 }
 

@@ -16,7 +16,7 @@ import (
 // seeing are the commands that only look.
 func seeing() []*cli.Command {
 	return []*cli.Command{
-		list(), top(),
+		list(), top(), metrics(),
 		{
 			Name: "log", Usage: "print the end of the guest's log; with TEXT, write a line into its kernel log", ArgsUsage: "NAME [TEXT]",
 			Flags: []cli.Flag{
