@@ -34,6 +34,7 @@ var (
 	promisedUp   = gauge("uml_memory_promised_bytes", "Memory promised to the guests that are up.")
 	hostMemory   = gauge("uml_host_memory_bytes", "Memory that the host has.")
 	hostPressure = counter("uml_host_pressure_waiting_seconds_total", "Time since the host's boot in which something waited for it (PSI, some).", "resource")
+	waiting      = gauge("uml_starts_waiting", "Starts that wait for others that boot, or for the host's pressure to fall.")
 	lookTime     = gauge("uml_look_timestamp_seconds", "When these numbers were read, in Unix time.")
 	lookTook     = gauge("uml_look_duration_seconds", "How long it took to read them.")
 	lookWhole    = gauge("uml_look_success", "Whether a part of them could be read: machines, filter (forged packets of routed guests), bridge (of bridged ones).", "part")

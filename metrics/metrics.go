@@ -17,6 +17,7 @@ import (
 
 	"uml/fault"
 	"uml/memory"
+	"uml/pace"
 	"uml/roster"
 	"uml/usage"
 	"uml/version"
@@ -132,6 +133,9 @@ func (l *look) host() {
 	l.put(build, 1, version.This())
 	if size, err := memory.OfHost(); err == nil {
 		l.put(hostMemory, float64(size))
+	}
+	if p, err := pace.Look(pace.Dir); err == nil {
+		l.put(waiting, float64(len(p.Waiting)))
 	}
 	if p := usage.Stalled(); p != nil {
 		l.put(hostPressure, p.CPU, "cpu")
