@@ -20,7 +20,7 @@ build:
 
 test: packages lint build
 	go test -count=1 $(RACE) $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/test$$')
-	go test -count=1 -timeout 20m -parallel 4 ./test # a guest waits more than it computes
+	go test -count=1 -timeout 20m -parallel 6 ./test # a guest waits more than it computes
 
 lint:
 	@! gofmt -l . | grep .

@@ -118,9 +118,10 @@ func TestCtlEnds(t *testing.T) {
 	l := lab.New(t)
 	m := guest(l)
 	m.Activate()
-	m.WaitUp(0)
+	pid := m.WaitUp(0)
 	m.Svc("-o")
 	m.Svc("-p") // so that it does not answer
+	l.Wait("its process to stop", func() bool { return strings.HasPrefix(l.Status(pid)["State"], "T") })
 	sockets := func() int {
 		all, err := filepath.Glob(m.Jail + "/uml/ctl-*")
 		if err != nil {
