@@ -17,7 +17,8 @@ type Pace struct {
 	CPU, IO, Memory int
 }
 
-// defaultPace: a guest that boots alone keeps half a processor busy (make bench-pace). That
+// defaultPace: with two slots a processor the last guest of a host's boot comes nearly as early
+// as when all start at once, and half of them earlier (make bench-pace). That
 // some task waits for a processor is so on any busy host, however many it has: there is
 // no limit for that.
 func defaultPace() Pace {
