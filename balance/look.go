@@ -8,10 +8,10 @@ import (
 	"uml/fault"
 	"uml/handle"
 	"uml/memory"
+	"uml/pressure"
 	"uml/roster"
 	"uml/runscript"
 	"uml/settings"
-	"uml/usage"
 )
 
 // seen is what was found of all.
@@ -96,7 +96,7 @@ func (o Options) ask(ctx context.Context, m *roster.Machine) (g Guest, err error
 	if err != nil {
 		return g, err
 	}
-	pressure, err := r.Pressure(ctx)
+	waits, err := r.Pressure(ctx)
 	if err != nil {
 		return g, err
 	}
@@ -104,7 +104,7 @@ func (o Options) ask(ctx context.Context, m *roster.Machine) (g Guest, err error
 	if err != nil {
 		return g, err
 	}
-	return Guest{m.Name, min(settings.Size(m.Least), most), most, r.Now(), held, info.Available, pressure}, nil
+	return Guest{m.Name, min(settings.Size(m.Least), most), most, r.Now(), held, info.Available, waits}, nil
 }
 
 func (s *seen) lookAtHost(host *settings.Host) (err error) {
@@ -123,7 +123,7 @@ func (s *seen) lookAtHost(host *settings.Host) (err error) {
 	if host.MemReserve == 0 {
 		s.host.Reserve = s.ram / 16
 	}
-	if p := usage.Host(); p != nil {
+	if p, err := pressure.Host(); err == nil {
 		s.host.Pressure = p.Memory
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 
 	"uml/fault"
 	"uml/pace"
+	"uml/pressure"
 )
 
 // pace is how guests that start together follow each other, and who waits now.
@@ -19,9 +20,9 @@ func (c *checker) pace() {
 		c.host.fail("pace", fault.Permanent("%s: %w: starts do not wait for each other", pace.Dir, err))
 		return
 	}
-	now, err := pace.HostPressure()
+	now, err := pressure.Host()
 	switch {
-	case errors.Is(err, pace.ErrNoPressure):
+	case errors.Is(err, pressure.ErrNone):
 		c.host.warn("pace", "%v: guests boot %d at once whatever the load (try: psi=1 as an argument of the host's kernel)", err, p.Slots)
 	case err != nil:
 		c.host.fail("pace", err)

@@ -3,6 +3,8 @@ package handle
 import (
 	"bytes"
 	"os"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -54,4 +56,23 @@ func HeadProc(name string) ([]byte, error) {
 		}
 		return bytes.Clone(page[:n]), nil
 	}
+}
+
+// UIDs are those of the Uid line of a /proc/PID/status: real, effective, saved and of the
+// filesystem; all -1 if there is none. Who owns /proc/PID itself is another question: a
+// process that is not dumpable is root's there (proc_pid(5)).
+func UIDs(status []byte) [4]int {
+	ids := [4]int{-1, -1, -1, -1}
+	for line := range bytes.Lines(status) {
+		f := strings.Fields(string(line))
+		if len(f) != 5 || f[0] != "Uid:" {
+			continue
+		}
+		for i, s := range f[1:] {
+			if n, err := strconv.Atoi(s); err == nil {
+				ids[i] = n
+			}
+		}
+	}
+	return ids
 }

@@ -41,7 +41,7 @@ func (c Census) Of(st *unix.Stat_t) []Holder {
 	var all []Holder
 	for _, h := range c[file{st.Dev, st.Ino}] {
 		if status, err := handle.ReadProc("/proc/" + strconv.Itoa(h.PID) + "/status"); err == nil {
-			h.UIDs = uids(status)
+			h.UIDs = handle.UIDs(status)
 			all = append(all, h)
 		}
 	}

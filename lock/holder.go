@@ -100,7 +100,7 @@ func holds(pid int, st *unix.Stat_t) (h Holder, found bool, err error) {
 		if err != nil {
 			return err
 		}
-		h, found = Holder{pid, taker, uids(status)}, true
+		h, found = Holder{pid, taker, handle.UIDs(status)}, true
 		return errEnough
 	})
 	if found {
@@ -171,23 +171,6 @@ func flockTaker(info []byte) (pid int, inode uint64, ok bool) {
 		}
 	}
 	return 0, 0, false
-}
-
-// uids reads the Uid line of /proc/PID/status; all -1 if there is none.
-func uids(status []byte) [4]int {
-	ids := [4]int{-1, -1, -1, -1}
-	for line := range bytes.Lines(status) {
-		f := strings.Fields(string(line))
-		if len(f) != 5 || f[0] != "Uid:" {
-			continue
-		}
-		for i, s := range f[1:] {
-			if n, err := strconv.Atoi(s); err == nil {
-				ids[i] = n
-			}
-		}
-	}
-	return ids
 }
 
 const endTimeout = 5 * time.Second

@@ -47,7 +47,7 @@ func EndInside(root *unix.Stat_t, uid int) error {
 func inside(pid int, root *unix.Stat_t, uid int) bool {
 	dir := "/proc/" + strconv.Itoa(pid)
 	status, err := handle.ReadProc(dir + "/status")
-	if err != nil || !(Holder{UIDs: uids(status)}).runsAs(uid) {
+	if err != nil || !(Holder{UIDs: handle.UIDs(status)}).runsAs(uid) {
 		return false
 	}
 	st, err := handle.Known(dir + "/root")

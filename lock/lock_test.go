@@ -414,9 +414,9 @@ func FuzzUIDs(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		status := "Name:\t" + strings.ReplaceAll(name, "\n", `\n`) + "\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n"
-		if got := uids([]byte(status)); got != [4]int{1, 2, 3, 4} {
+		if got := handle.UIDs([]byte(status)); got != [4]int{1, 2, 3, 4} {
 			t.Errorf("%q: got %v", name, got)
 		}
-		uids([]byte(name))
+		handle.UIDs([]byte(name))
 	})
 }

@@ -95,7 +95,7 @@ const (
 func judgeProcess(pid, uid int, ours string) (verdict, error) {
 	dir := "/proc/" + strconv.Itoa(pid)
 	status, err := handle.ReadProc(dir + "/status")
-	if err != nil || uids(status)[0] != uid {
+	if err != nil || handle.UIDs(status)[0] != uid {
 		return innocent, err
 	}
 	theirs, err := os.Readlink(dir + "/ns/mnt")

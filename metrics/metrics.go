@@ -18,6 +18,7 @@ import (
 	"uml/fault"
 	"uml/memory"
 	"uml/pace"
+	"uml/pressure"
 	"uml/roster"
 	"uml/usage"
 	"uml/version"
@@ -137,10 +138,8 @@ func (l *look) host() {
 	if p, err := pace.Look(pace.Dir); err == nil {
 		l.put(waiting, float64(len(p.Waiting)))
 	}
-	if p := usage.Stalled(); p != nil {
-		l.put(hostPressure, p.CPU, "cpu")
-		l.put(hostPressure, p.Memory, "memory")
-		l.put(hostPressure, p.IO, "io")
+	for resource, waited := range pressure.Waited() {
+		l.put(hostPressure, waited.Seconds(), resource)
 	}
 }
 

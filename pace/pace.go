@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"time"
 
+	"uml/pressure"
 	"uml/settings"
 )
 
@@ -40,8 +41,8 @@ type Start struct {
 	Booted   func(_ context.Context, pid int, g Guest) bool // whether a guest shows a sign of life; known before the context ends
 	Waits    func(place, of int, why string)                // told once, when the wait begins
 
-	own      process                  // the zero one is this process
-	pressure func() (Pressure, error) // the host's if nil
+	own      process                       // the zero one is this process
+	pressure func() (pressure.Some, error) // the host's if nil
 }
 
 // A Slot is held until its guest has booted, or until Close: through the exec too, of

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"uml/pressure"
 	"uml/settings"
 )
 
@@ -50,11 +51,11 @@ func (h *host) start(priority int) (Start, *exec.Cmd) {
 		Booted: func(_ context.Context, _ int, g Guest) bool { return int64(g.User) == h.up.Load() },
 		Waits:  func(int, int, string) {},
 		own:    process{p.Process.Pid, s.start},
-		pressure: func() (Pressure, error) {
+		pressure: func() (pressure.Some, error) {
 			if h.high.Load() {
-				return Pressure{CPU: 90}, nil
+				return pressure.Some{CPU: 90}, nil
 			}
-			return Pressure{}, nil
+			return pressure.Some{}, nil
 		},
 	}, p
 }
@@ -221,11 +222,11 @@ func TestPressure(t *testing.T) {
 
 func TestJudge(t *testing.T) {
 	pace := settings.Pace{Slots: 2, Limit: time.Minute, CPU: 80, IO: 60, Memory: 20}
-	low, high := func() (Pressure, error) { return Pressure{}, nil }, func() (Pressure, error) { return Pressure{IO: 61}, nil }
-	none := func() (Pressure, error) { return Pressure{}, ErrNoPressure }
+	low, high := func() (pressure.Some, error) { return pressure.Some{}, nil }, func() (pressure.Some, error) { return pressure.Some{IO: 61}, nil }
+	none := func() (pressure.Some, error) { return pressure.Some{}, pressure.ErrNone }
 	for _, c := range []struct {
 		boots    int
-		pressure func() (Pressure, error)
+		pressure func() (pressure.Some, error)
 		want     string
 	}{
 		{0, high, ""},

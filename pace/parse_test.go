@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"uml/pressure"
 	"uml/settings"
 )
 
@@ -38,42 +39,16 @@ func FuzzTicket(f *testing.F) {
 	})
 }
 
-func TestParsePressure(t *testing.T) {
-	for text, want := range map[string]float64{
-		"some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=9.00 avg60=0.00 avg300=0.00 total=0\n": 0,
-		"some avg10=55.89 avg60=14.89 avg300=14.80 total=15137289943\n":                                    55.89,
-		"some avg10=100.00 avg60=1\n": 100,
-	} {
-		if got, err := parsePressure(text); got != want || err != nil {
-			t.Errorf("%q: got %v, %v", text, got, err)
-		}
-	}
-	for _, text := range []string{"", "some", "some avg10=", "some avg10=x y", "some avg10=-1 ", "some avg10=100.01 ", "some avg10=NaN ", "full avg10=1.00 "} {
-		if got, err := parsePressure(text); err == nil {
-			t.Errorf("%q: got %v", text, got)
-		}
-	}
-}
-
-func FuzzPressure(f *testing.F) {
-	f.Add("some avg10=55.89 avg60=14.89 avg300=14.80 total=15137289943\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		if n, err := parsePressure(text); err == nil && !(0 <= n && n <= 100) {
-			t.Errorf("%q: %v", text, n)
-		}
-	})
-}
-
 func TestOver(t *testing.T) {
 	limit := settings.Pace{CPU: 80, IO: 60, Memory: 20}
-	for p, want := range map[Pressure]string{
-		{}:           "",
-		{80, 60, 20}: "",
-		{80.6, 0, 0}: "pressure cpu 81 > 80",
-		{99, 61, 99}: "pressure io 61 > 60",
-		{0, 0, 34.2}: "pressure memory 34 > 20",
+	for p, want := range map[pressure.Some]string{
+		{}:                            "",
+		{CPU: 80, IO: 60, Memory: 20}: "",
+		{CPU: 80.6, IO: 0, Memory: 0}: "pressure cpu 81 > 80",
+		{CPU: 99, IO: 61, Memory: 99}: "pressure io 61 > 60",
+		{CPU: 0, IO: 0, Memory: 34.2}: "pressure memory 34 > 20",
 	} {
-		if got := p.over(limit); got != want {
+		if got := over(p, limit); got != want {
 			t.Errorf("%v: got %q, want %q", p, got, want)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"uml/pressure"
 	"uml/settings"
 )
 
@@ -27,7 +28,7 @@ func (s Start) join() (q *queue, err error) {
 		}
 	}
 	if s.pressure == nil {
-		s.pressure = HostPressure
+		s.pressure = pressure.Host
 	}
 	d, err := open(s.Dir)
 	if err != nil {
@@ -103,7 +104,7 @@ func (q *queue) decide(t *turn, pace settings.Pace, names []string) (err error) 
 
 // judge says what the first of the queue waits for. Where nobody boots it waits for
 // nothing: pressure that guests' boots do not make may last for ever.
-func judge(pace settings.Pace, boots int, pressure func() (Pressure, error)) (why string) {
+func judge(pace settings.Pace, boots int, pressure func() (pressure.Some, error)) (why string) {
 	switch {
 	case boots == 0:
 		return ""
@@ -114,7 +115,7 @@ func judge(pace settings.Pace, boots int, pressure func() (Pressure, error)) (wh
 	if err != nil { // uml-check says so
 		return ""
 	}
-	return p.over(pace)
+	return over(p, pace)
 }
 
 // last is the last ticket of those whose owner is there, opened.

@@ -16,6 +16,7 @@ import (
 	"uml/jail"
 	"uml/mconsole"
 	"uml/memory"
+	"uml/pressure"
 	"uml/settings"
 )
 
@@ -163,7 +164,7 @@ func (g *RAM) Pressure(ctx context.Context) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	return memory.ParsePressure(text)
+	return pressure.Parse(text)
 }
 
 // Resize shrinks or grows the memory from what it was seen to be to size, as far as the

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"uml/pressure"
 	"uml/roster"
 	"uml/screen"
 )
@@ -44,7 +45,7 @@ func Table(guests []*Guest, columns int, by byte) []string {
 		head += "  PRESSURE"
 	}
 	sum := fmt.Sprintf("guests: %d, by %s", len(guests), Keys[by])
-	if p := Host(); p != nil {
+	if p, err := pressure.Host(); err == nil {
 		sum += fmt.Sprintf("; the host waits for CPU/memory/disc: %v%%", p)
 	}
 	lines := []string{screen.Cut(sum, columns), screen.Cut(head, columns)}

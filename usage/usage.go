@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"uml/handle"
+	"uml/pressure"
 	"uml/roster"
 )
 
@@ -25,8 +26,8 @@ type Guest struct {
 	Swapped  int64
 	Read     float64 // bytes of discs a second
 	Written  float64
-	In, Out  float64   // packets a second, as the guest sees them
-	Pressure *Pressure // of its control group, if it has one for itself
+	In, Out  float64        // packets a second, as the guest sees them
+	Pressure *pressure.Some // of its control group, if it has one for itself
 }
 
 // counts are what only grows while the kernel lives.
@@ -55,7 +56,9 @@ func (s *Sampler) Sample(machines []*roster.Machine) (guests []*Guest) {
 		}
 		g := &Guest{Machine: m}
 		if group, ok := groups[m.PID]; ok {
-			g.Pressure = readPressure(group+"/", ".pressure", "avg10=")
+			if p, err := pressure.Group(group); err == nil {
+				g.Pressure = &p
+			}
 		}
 		c, ok := count(m.PID)
 		if !ok {

@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"uml/pressure"
 	"uml/roster"
 )
 
@@ -76,7 +77,7 @@ func TestCount(t *testing.T) {
 func TestTable(t *testing.T) {
 	guests := []*Guest{
 		{Machine: &roster.Machine{Name: "idle"}, CPU: -1, Swapped: -1, Read: -1, Written: -1, In: -1, Out: -1},
-		{Machine: &roster.Machine{Name: strings.Repeat("long", 15)}, CPU: 64, Resident: 1 << 40, Read: 1e12, Written: 1e12, In: 1e9, Out: 1e9, Pressure: &Pressure{99, 99, 99}},
+		{Machine: &roster.Machine{Name: strings.Repeat("long", 15)}, CPU: 64, Resident: 1 << 40, Read: 1e12, Written: 1e12, In: 1e9, Out: 1e9, Pressure: &pressure.Some{CPU: 99, IO: 99, Memory: 99}},
 		{Machine: &roster.Machine{Name: "busy"}, CPU: 2, Out: 1e12},
 	}
 	Sort(guests, 'c')
