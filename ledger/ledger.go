@@ -26,6 +26,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
+	"uml/process"
 	"uml/settings"
 )
 
@@ -99,11 +100,11 @@ func (p *Promise) Make(name string, most Sums) (others Sums, fits bool, err erro
 }
 
 func (p *Promise) enter(f *os.File, most Sums) (others Sums, fits bool, err error) {
-	start, err := started(os.Getpid())
+	self, err := process.Self()
 	if err != nil {
 		return Sums{}, false, err
 	}
-	p.made = entry{Size: int64(p.Size), Start: start, PID: int32(os.Getpid()), Locked: p.Locked}
+	p.made = entry{Size: int64(p.Size), Start: self.Start, PID: int32(self.PID), Locked: p.Locked}
 	if err := lock(f); err != nil {
 		return Sums{}, false, err
 	}

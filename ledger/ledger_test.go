@@ -209,25 +209,6 @@ func TestEntrySize(t *testing.T) {
 	}
 }
 
-func TestParseStart(t *testing.T) {
-	const rest = " S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 0"
-	for _, name := range []string{"linux", "a b", ") S 1 2 3", "((", "\n"} {
-		if got, err := parseStart("7 (" + name + ")" + rest); got != 12345 || err != nil {
-			t.Errorf("%q: got %d, %v", name, got, err)
-		}
-	}
-	for _, bad := range []string{"", "7 (x) S 1", "7 (x" + rest[:20]} {
-		if got, err := parseStart(bad); err == nil {
-			t.Errorf("%q: got %d", bad, got)
-		}
-	}
-}
-
-func FuzzParseStart(f *testing.F) {
-	f.Add("7 (linux) S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 12345 0")
-	f.Fuzz(func(t *testing.T, stat string) { parseStart(stat) })
-}
-
 // What a promise costs beside none and beside 1,000, and when there is no room for it.
 func BenchmarkMake(b *testing.B) {
 	for _, guests := range []int{0, 1000} {

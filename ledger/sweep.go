@@ -6,13 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"uml/fault"
-	"uml/handle"
+	"uml/process"
 )
 
 // A Standing is what guests that run were promised, by their users.
@@ -104,28 +101,9 @@ func each(f *os.File) (all Standing, ended []int, err error) {
 }
 
 func (e entry) lives() (bool, error) {
-	start, err := started(int(e.PID))
+	p, err := process.Look(int(e.PID))
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
 		return false, nil
 	}
-	return start == e.Start, err
-}
-
-// started is when a process was started, in ticks since the boot, which with its number
-// names it for good: field 22 of /proc/PID/stat (proc_pid_stat(5)). The program may
-// have given itself a name with spaces and brackets.
-func started(pid int) (uint64, error) {
-	text, err := handle.ReadProc("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, err
-	}
-	return parseStart(string(text))
-}
-
-func parseStart(stat string) (uint64, error) {
-	fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
-	if len(fields) < 20 {
-		return 0, fault.Temporary("%q is no process's stat", stat)
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
+	return p.Start == e.Start, err
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"uml/process"
 )
 
 // A Guest is what of one has to be known to see whether it has booted.
@@ -22,7 +24,7 @@ type Guest struct {
 
 // A boot is a slot that is taken: the file "boot." and the number of the guest's user.
 type boot struct {
-	process
+	process.ID
 	Taken time.Duration `json:"taken"` // by the host's clock, nanoseconds
 	Guest
 }
@@ -32,12 +34,12 @@ const boots = "boot."
 func (b boot) file() string { return fmt.Sprint(boots, b.User) }
 
 // same: the same slot, not the same guest's next one.
-func (b boot) same(other boot) bool { return b.process == other.process && b.Taken == other.Taken }
+func (b boot) same(other boot) bool { return b.ID == other.ID && b.Taken == other.Taken }
 
 // standing: its process lives, and has not had its time.
 func (b boot) standing(limit time.Duration) bool {
 	age := now() - b.Taken
-	return 0 <= age && age < limit && b.lives()
+	return 0 <= age && age < limit && b.Lives()
 }
 
 func parseBoot(text []byte) (b boot, ok bool) {

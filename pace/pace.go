@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"uml/pressure"
+	"uml/process"
 	"uml/settings"
 )
 
@@ -41,7 +42,7 @@ type Start struct {
 	Booted   func(_ context.Context, pid int, g Guest) bool // whether a guest shows a sign of life; known before the context ends
 	Waits    func(place, of int, why string)                // told once, when the wait begins
 
-	own      process                       // the zero one is this process
+	own      process.ID                    // the zero one is this process
 	pressure func() (pressure.Some, error) // the host's if nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"uml/pressure"
+	"uml/process"
 	"uml/settings"
 )
 
@@ -40,7 +41,7 @@ func (h *host) start(priority int) (Start, *exec.Cmd) {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { p.Process.Kill(); p.Wait() })
-	s, err := stat(p.Process.Pid)
+	s, err := process.Look(p.Process.Pid)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -50,7 +51,7 @@ func (h *host) start(priority int) (Start, *exec.Cmd) {
 		Pace:   func() settings.Pace { return *h.pace.Load() },
 		Booted: func(_ context.Context, _ int, g Guest) bool { return int64(g.User) == h.up.Load() },
 		Waits:  func(int, int, string) {},
-		own:    process{p.Process.Pid, s.start},
+		own:    process.ID{PID: p.Process.Pid, Start: s.Start},
 		pressure: func() (pressure.Some, error) {
 			if h.high.Load() {
 				return pressure.Some{CPU: 90}, nil
@@ -133,7 +134,7 @@ func (h *host) names() (all []string) {
 
 func TestOrder(t *testing.T) {
 	h := newHost(t, 1)
-	first, process := h.start(50)
+	first, kernel := h.start(50)
 	h.atOnce(first)
 	var all []*waiter
 	for _, priority := range []int{50, 10, 50, 90} {
@@ -144,8 +145,8 @@ func TestOrder(t *testing.T) {
 	if err != nil || len(standing.Waiting) != 4 || standing.Why != "a slot" || standing.Booting(time.Hour) != 1 {
 		t.Errorf("got %+v, %v", standing, err)
 	}
-	process.Process.Kill()
-	process.Wait()
+	kernel.Process.Kill()
+	kernel.Wait()
 	for _, i := range []int{3, 0, 2, 1} {
 		slot := all[i].goesOn()
 		for _, w := range all {
@@ -259,7 +260,7 @@ func TestSameGuest(t *testing.T) {
 // Who gives up, and whose process has ended, is nobody to wait for.
 func TestGone(t *testing.T) {
 	h := newHost(t, 1)
-	holder, process := h.start(50)
+	holder, kernel := h.start(50)
 	h.atOnce(holder)
 	a, _ := h.start(50)
 	b, _ := h.start(50)
@@ -275,8 +276,8 @@ func TestGone(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 	second.waits()
-	process.Process.Kill()
-	process.Wait()
+	kernel.Process.Kill()
+	kernel.Wait()
 	second.goesOn()
 	if left := h.names(); len(left) != 1 || left[0] != fmt.Sprint("boot.", b.User) {
 		t.Errorf("left: %q", left)
@@ -438,6 +439,6 @@ func BenchmarkTurn(b *testing.B) {
 // processorTime is what this process has had: unlike the time on the clock it says the
 // same on a busy machine.
 func processorTime() time.Duration {
-	had, _ := Took(os.Getpid())
-	return had
+	p, _ := process.Look(os.Getpid())
+	return p.Took
 }

@@ -54,23 +54,6 @@ func TestOver(t *testing.T) {
 	}
 }
 
-func TestParseStat(t *testing.T) {
-	const text = "7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 50 6 7 8 20 0 1 0 12345 9 10\n"
-	if got, err := parseStat(text); err != nil || got != (times{'S', 56, 12345}) {
-		t.Errorf("got %+v, %v", got, err)
-	}
-	for _, text := range []string{"", "7 (a) S 1 2 3", strings.Replace(text, "12345", "x", 1)} {
-		if got, err := parseStat(text); err == nil {
-			t.Errorf("%q: got %+v", text, got)
-		}
-	}
-}
-
-func FuzzStat(f *testing.F) {
-	f.Add("7 (a) b) S 1 7 7 0 -1 4194560 1 2 3 4 50 6 7 8 20 0 1 0 12345 9 10\n")
-	f.Fuzz(func(t *testing.T, text string) { parseStat(text) })
-}
-
 func FuzzBoot(f *testing.F) {
 	f.Add([]byte(`{"pid":7,"start":12,"taken":99,"user":1000,"name":"web","on":"tap_web","addresses":["192.0.2.20"]}`))
 	f.Add([]byte(`{"pid":7,"addresses":[null]}`))

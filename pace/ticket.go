@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"uml/process"
 )
 
 // A ticket is a place in the queue. The names of tickets are in its order:
@@ -103,4 +105,9 @@ func (t *ticket) wait(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+func stopped(pid int) bool {
+	p, err := process.Look(pid)
+	return err == nil && (p.State == 'T' || p.State == 't')
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"uml/pressure"
+	"uml/process"
 	"uml/settings"
 )
 
@@ -23,7 +24,7 @@ type queue struct {
 
 func (s Start) join() (q *queue, err error) {
 	if s.own.PID == 0 {
-		if s.own, err = self(); err != nil {
+		if s.own, err = process.Self(); err != nil {
 			return nil, err
 		}
 	}
@@ -80,7 +81,7 @@ func (q *queue) decide(t *turn, pace settings.Pace, names []string) (err error) 
 	if t.boots, err = q.standing(names, pace.Limit); err != nil {
 		return err
 	}
-	if slices.ContainsFunc(t.boots, func(b boot) bool { return b.User == q.User && b.process != q.own }) {
+	if slices.ContainsFunc(t.boots, func(b boot) bool { return b.User == q.User && b.ID != q.own }) {
 		return nil // the lock tells which of the two starts
 	}
 	queue := slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, waits) || n == q.me })
@@ -151,7 +152,7 @@ func (q *queue) look(ctx context.Context, boots []boot) error {
 	found := make([]bool, len(boots))
 	var wg sync.WaitGroup
 	for i, b := range boots {
-		wg.Go(func() { found[i] = q.Booted(limit, b.process.PID, b.Guest) })
+		wg.Go(func() { found[i] = q.Booted(limit, b.PID, b.Guest) })
 	}
 	wg.Wait()
 	for i, b := range boots {

@@ -15,7 +15,7 @@ import (
 // A kernel that is told to stop waits for its next command in recvfrom(2)
 // (arch/um/drivers/mconsole_kern.c, mconsole_stop). Else it never sleeps there: all
 // sockets that it reads are ones that do not wait.
-func paused(p process) string {
+func paused(p proc) string {
 	switch p.state {
 	case 'T':
 		return "until its process is sent SIGCONT (svc -c)"

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"uml/handle"
+	"uml/process"
 	"uml/runscript"
 )
 
-// A process as /proc shows it; the zero one is gone, or dead and not waited for.
-type process struct {
+// A proc is a process as /proc shows it; the zero one is gone, or dead and not waited for.
+type proc struct {
 	pid      int
 	name     string // which it can choose
 	user     int
@@ -23,14 +24,14 @@ type process struct {
 	started  time.Time
 }
 
-func look(pid int) (p process) {
+func look(pid int) (p proc) {
 	status, err := handle.ReadProc(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return p
 	}
 	p = parse(status)
 	if p.pid != pid {
-		return process{}
+		return proc{}
 	}
 	p.started = startedAt(pid)
 	p.kernel = runscript.IsKernel(pid)
@@ -38,10 +39,10 @@ func look(pid int) (p process) {
 }
 
 // start: a program of ours that is still root's. A guest has no such process.
-func (p process) start() bool { return p.user == 0 && strings.HasPrefix(p.name, "uml-run") }
+func (p proc) start() bool { return p.user == 0 && strings.HasPrefix(p.name, "uml-run") }
 
 // parse reads /proc/PID/status (proc_pid_status(5)).
-func parse(status []byte) (p process) {
+func parse(status []byte) (p proc) {
 	for line := range bytes.Lines(status) {
 		field, value, _ := strings.Cut(strings.TrimSpace(string(line)), ":")
 		value = strings.TrimSpace(value)
@@ -52,7 +53,7 @@ func parse(status []byte) (p process) {
 			p.name = value
 		case "State":
 			if strings.HasPrefix(value, "Z") || strings.HasPrefix(value, "X") {
-				return process{}
+				return proc{}
 			}
 			if value != "" {
 				p.state = value[0]
@@ -68,9 +69,6 @@ func parse(status []byte) (p process) {
 	return p
 }
 
-// hertz is what /proc counts time in, on every architecture there is (USER_HZ).
-const hertz = 100
-
 // booted is when the host was.
 var booted = sync.OnceValue(func() time.Time {
 	text, _ := handle.ReadProc("/proc/uptime")
@@ -84,18 +82,9 @@ var booted = sync.OnceValue(func() time.Time {
 
 // startedAt is when the process was forked; the zero time if that is not known.
 func startedAt(pid int) (t time.Time) {
-	text, err := handle.ReadProc(fmt.Sprintf("/proc/%d/stat", pid))
+	p, err := process.Look(pid)
 	if err != nil || booted().IsZero() {
 		return t
 	}
-	_, rest, _ := strings.Cut(string(text[bytes.LastIndexByte(text, ')')+1:]), " ")
-	fields := strings.Fields(rest) // from the third on
-	if len(fields) < 20 {
-		return t
-	}
-	ticks, err := strconv.ParseInt(fields[19], 10, 64)
-	if err != nil {
-		return t
-	}
-	return booted().Add(time.Duration(ticks) * time.Second / hertz)
+	return booted().Add(time.Duration(p.Start) * (time.Second / process.Hertz))
 }

@@ -38,7 +38,7 @@ func TestSpan(t *testing.T) {
 
 // What runs in a jail can give itself any name, that of a start too.
 func TestParse(t *testing.T) {
-	for text, want := range map[string]process{
+	for text, want := range map[string]proc{
 		"Name:\tuml-run:retry\nState:\tS (sleeping)\nPid:\t7\nUid:\t0\t0\t0\t0\nVmRSS:\t  12 kB\n": {pid: 7, name: "uml-run:retry", state: 'S', resident: 12 << 10},
 		"Name:\tuml-run:retry\nState:\tR (running)\nPid:\t7\nUid:\t9\t9\t9\t9\n":                   {pid: 7, name: "uml-run:retry", state: 'R', user: 9},
 		"Name:\tlinux\nState:\tZ (zombie)\nPid:\t7\nUid:\t9\t9\t9\t9\n":                            {},

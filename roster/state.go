@@ -51,7 +51,7 @@ func (r *Round) state(m *Machine, dir *handle.Dir, s *settings.Machine) {
 	if taker != nil {
 		pid = taker.PID
 	}
-	p := process{}
+	p := proc{}
 	if pid != 0 {
 		p = look(pid)
 	}
@@ -91,7 +91,7 @@ func (m *Machine) without(watched supervisor.Status) {
 }
 
 // runs: the kernel is there.
-func (m *Machine) runs(dir *handle.Dir, p process, watched supervisor.Status, taker *lock.Holder) {
+func (m *Machine) runs(dir *handle.Dir, p proc, watched supervisor.Status, taker *lock.Holder) {
 	m.State, m.PID, m.Resident = Up, p.pid, p.resident
 	m.since(p.started)
 	if n := lock.Read(dir); n.Up && !n.Since.Before(p.started.Add(-time.Second)) {
@@ -110,7 +110,7 @@ func (m *Machine) runs(dir *handle.Dir, p process, watched supervisor.Status, ta
 }
 
 // starts: uml-run is not yet the kernel.
-func (r *Round) starts(m *Machine, dir *handle.Dir, p process) {
+func (r *Round) starts(m *Machine, dir *handle.Dir, p proc) {
 	m.State, m.PID = Starting, p.pid
 	m.since(p.started)
 	switch p.name {

@@ -7,6 +7,7 @@ import (
 
 	"uml/pace"
 	"uml/probe"
+	"uml/process"
 )
 
 // signs are those of life, by which guests are seen to have booted. One that has an
@@ -39,7 +40,7 @@ type rest struct {
 
 // rests: it takes less than a tenth of a processor for a second.
 func (s *signs) rests(pid int) bool {
-	had, err := pace.Took(pid)
+	p, err := process.Look(pid)
 	if err != nil {
 		return false
 	}
@@ -53,6 +54,6 @@ func (s *signs) rests(pid int) bool {
 	if s.rest == nil {
 		s.rest = map[int]rest{}
 	}
-	s.rest[pid] = rest{time.Now(), had}
-	return ok && had-before.had < since/10
+	s.rest[pid] = rest{time.Now(), p.Took}
+	return ok && p.Took-before.had < since/10
 }

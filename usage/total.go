@@ -50,7 +50,7 @@ func (t *Total) processes(pid int) {
 		case !ok || c.cpu < 0:
 			return
 		case c.whole:
-			t.CPU, t.Read, t.Written = float64(c.cpu)/hertz, c.read, c.written
+			t.CPU, t.Read, t.Written = float64(c.cpu)/1e9, c.read, c.written
 			return
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"uml/handle"
 	"uml/pressure"
+	"uml/process"
 	"uml/roster"
 )
 
@@ -34,7 +35,7 @@ type Guest struct {
 type counts struct {
 	at            time.Time
 	start         uint64 // of the process, in the kernel's ticks: its pid may be another's by now
-	cpu           int64  // ticks
+	cpu           int64  // nanoseconds
 	read, written int64
 	in, out       int64
 	whole         bool // no child ended meanwhile, to be counted twice or not at all
@@ -96,14 +97,11 @@ func (g *Guest) rates(a, b counts, same bool) {
 	}
 	g.CPU = rate(a.cpu, b.cpu)
 	if g.CPU > 0 {
-		g.CPU /= hertz
+		g.CPU /= 1e9
 	}
 	g.Read, g.Written = rate(a.read, b.read), rate(a.written, b.written)
 	g.In, g.Out = rate(a.in, b.in), rate(a.out, b.out)
 }
-
-// hertz is what /proc counts CPU time in (USER_HZ).
-const hertz = 100
 
 // maxChildren are as many children of a kernel as are looked at: what takes more, as a
 // guest can make its kernel have, is not known.
@@ -112,13 +110,13 @@ const maxChildren = 1024
 // count looks at the kernel's process and its children.
 func count(pid int) (c counts, ok bool) {
 	proc := "/proc/" + strconv.Itoa(pid)
-	f, ok := stat(proc)
-	if !ok {
+	p, err := process.Look(pid)
+	if err != nil {
 		return c, false
 	}
 	c.at = time.Now()
-	c.start = uint64(f[21])
-	c.cpu = f[13] + f[14] + f[15] + f[16]
+	c.start = p.Start
+	c.cpu = int64(p.Took + p.Ended)
 	c.read, c.written = io(proc)
 	text, _ := handle.ReadProc(proc + "/task/" + strconv.Itoa(pid) + "/children")
 	children := strings.Fields(string(text))
@@ -127,35 +125,17 @@ func count(pid int) (c counts, ok bool) {
 		return c, true
 	}
 	for _, child := range children {
-		if f, ok := stat("/proc/" + child); ok && f[3] == int64(pid) {
-			c.cpu += f[13] + f[14]
+		n, _ := strconv.Atoi(child)
+		if p, err := process.Look(n); err == nil && p.Parent == pid {
+			c.cpu += int64(p.Took)
 			if r, w := io("/proc/" + child); r >= 0 && c.read >= 0 {
 				c.read, c.written = c.read+r, c.written+w
 			}
 		}
 	}
-	after, _ := stat(proc)
-	c.whole = after[10] == f[10] // minor faults of children that were waited for: each has some
+	after, _ := process.Look(pid)
+	c.whole = after.EndFaults == p.EndFaults
 	return c, true
-}
-
-// stat is /proc/PID/stat by the numbers of proc_pid_stat(5) less one; the name and
-// the state are 0.
-func stat(proc string) (f [40]int64, ok bool) {
-	text, err := handle.ReadProc(proc + "/stat")
-	if err != nil {
-		return f, false
-	}
-	i := strings.LastIndexByte(string(text), ')') // a name may hold any
-	if i < 0 {
-		return f, false
-	}
-	for k, word := range strings.Fields(string(text[i+1:])) {
-		if k+2 < len(f) {
-			f[k+2], _ = strconv.ParseInt(word, 10, 64)
-		}
-	}
-	return f, true
 }
 
 // io is what the process has had discs read and written; -1 without the right.

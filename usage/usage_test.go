@@ -15,8 +15,8 @@ import (
 // below nothing or endless.
 func TestRates(t *testing.T) {
 	at := time.Now()
-	a := counts{at: at, cpu: 100, read: 1000, written: 50, in: 10, out: -1}
-	b := counts{at: at.Add(2 * time.Second), cpu: 200, read: 3000, written: 40, in: 10, out: 7}
+	a := counts{at: at, cpu: 1e9, read: 1000, written: 50, in: 10, out: -1}
+	b := counts{at: at.Add(2 * time.Second), cpu: 2e9, read: 3000, written: 40, in: 10, out: 7}
 	for _, c := range []struct {
 		name string
 		a, b counts
