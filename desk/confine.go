@@ -3,22 +3,11 @@ package desk
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"golang.org/x/sys/unix"
 
-	"uml/fault"
 	"uml/rights"
 )
-
-// insideName is how the program is called when it is executed anew.
-const insideName = "uml-shelld: confined"
-
-// inside says whether this is the confined program.
-func inside() bool {
-	bits, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
-	return os.Args[0] == insideName && err == nil && bits == 1
-}
 
 // keep are the capabilities that are needed, all others are given up for good.
 var keep = []uint{
@@ -49,29 +38,15 @@ func confine(o Options, d *Desk) error {
 		}
 		o.Say(fmt.Sprintf("warning: %v: goes on without", err))
 	}
-	if err := rights.Keep(keep...); err != nil {
-		return err
-	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("no_new_privs: %w", err)
-	}
-	args := append([]string{insideName}, o.Args[1:]...)
-	return fmt.Errorf("execute %s anew: %w", o.Name, unix.Exec("/proc/self/exe", args, os.Environ()))
+	return rights.Confine(o.Name, o.Args, keep...)
 }
 
 // namespaces: no network, and files that cannot be written. What is written all the
 // same are fifos, which the flag of a mount does not keep from it, and sockets in
 // the jails, which are mounts of the guests'.
 func (d *Desk) namespaces() error {
-	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS); err != nil {
-		if errors.Is(err, unix.EPERM) {
-			return fault.Permanent("cannot make namespaces to be confined in: %w (root without CAP_SYS_ADMIN, in a container? --open goes on without)", err)
-		}
-		return fmt.Errorf("make namespaces: %w", err)
-	}
-	// Not private: a filesystem that the host unmounts is not held here.
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
-		return fmt.Errorf("make mounts follow the host's: %w", err)
+	if err := rights.Apart(unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS); err != nil {
+		return err
 	}
 	closed := uint64(unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSUID) // what may be executed the filter says: nothing
 	tree := -1

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"uml/rights"
 	"uml/seccomp"
 )
 
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 	switch {
 	case machines == "":
 		os.Exit(m.Run())
-	case inside():
+	case rights.Confined(""):
 		if err := seccomp.NoExec(); err != nil {
 			fmt.Println(err)
 		}

@@ -17,6 +17,7 @@ import (
 
 	"uml/fault"
 	"uml/handle"
+	"uml/rights"
 	"uml/seccomp"
 	"uml/settings"
 )
@@ -49,14 +50,13 @@ type Desk struct {
 // Run listens, gives up what is not needed, and serves until the process is ended.
 // The calling thread has to be the process's first, and locked.
 //
-// It runs twice: namespaces and capabilities are a thread's, and a Go program has
-// several, so that they are given up by one, which then executes the program anew.
+// It runs twice: see package rights.
 func Run(o Options) error {
 	d, err := newDesk(o)
 	if err != nil {
 		return err
 	}
-	if !inside() {
+	if !rights.Confined(o.Name) {
 		return confine(o, d)
 	}
 	name, err := unix.BytePtrFromString(o.Name)

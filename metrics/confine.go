@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -12,17 +11,8 @@ import (
 	"uml/rights"
 )
 
-// insideName is how the program is called when it is executed anew; listenFD is where it
-// finds its socket then.
-const (
-	insideName = "uml-metrics: confined"
-	listenFD   = 3
-)
-
-func inside() bool {
-	bits, err := unix.PrctlRetInt(unix.PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0)
-	return os.Args[0] == insideName && err == nil && bits == 1
-}
+// listenFD is where the program finds its socket when it is executed anew.
+const listenFD = 3
 
 // keep are the capabilities that are needed. With them alone root is no other user's
 // equal: what belongs to root, though, it could write, but for the namespace.
@@ -32,8 +22,8 @@ var keep = []uint{
 	unix.CAP_NET_ADMIN,       // the kernel tells nobody else of its filters
 }
 
-// confine listens, gives up what is not needed and executes the program anew, since
-// namespaces and capabilities are a thread's; it returns only an error.
+// confine listens, gives up what is not needed and executes the program anew; it returns
+// only an error.
 func confine(o Options) error {
 	if err := listen(o.Listen); err != nil {
 		return err
@@ -44,14 +34,7 @@ func confine(o Options) error {
 		}
 		fmt.Fprintf(o.Out, "%s: warning: %v: goes on without\n", o.Name, err)
 	}
-	if err := rights.Keep(keep...); err != nil {
-		return err
-	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("no_new_privs: %w", err)
-	}
-	args := append([]string{insideName}, o.Args[1:]...)
-	return fmt.Errorf("execute %s anew: %w", o.Name, unix.Exec("/proc/self/exe", args, os.Environ()))
+	return rights.Confine(o.Name, o.Args, keep...)
 }
 
 func listen(at string) error {
@@ -78,17 +61,10 @@ func listen(at string) error {
 	return nil
 }
 
-// readOnly: files cannot be written, in a mount namespace of its own that follows the
-// host's.
+// readOnly: files cannot be written.
 func readOnly() error {
-	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS); err != nil {
-		if errors.Is(err, unix.EPERM) {
-			return fault.Permanent("cannot make namespaces to be confined in: %w (root without CAP_SYS_ADMIN, in a container? --open goes on without)", err)
-		}
-		return fmt.Errorf("make namespaces: %w", err)
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
-		return fmt.Errorf("make mounts follow the host's: %w", err)
+	if err := rights.Apart(unix.CLONE_NEWIPC | unix.CLONE_NEWUTS); err != nil {
+		return err
 	}
 	if err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_RDONLY}); err != nil {
 		return fmt.Errorf("make all mounts read-only: %w", err)

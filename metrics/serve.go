@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
+	"uml/rights"
 	"uml/seccomp"
 )
 
@@ -31,12 +32,12 @@ type Options struct {
 }
 
 // Serve answers GET /metrics until the process is ended. The calling thread has to be the
-// process's first, and locked. It runs twice, as package desk does: see confine.
+// process's first, and locked. It runs twice: see package rights.
 func Serve(o Options) error {
 	if os.Geteuid() != 0 {
 		return fault.Permanent("needs root")
 	}
-	if !inside() {
+	if !rights.Confined(o.Name) {
 		return confine(o)
 	}
 	name, err := unix.BytePtrFromString(o.Name)

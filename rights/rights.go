@@ -1,4 +1,7 @@
 // Package rights is what root keeps of its rights in a service that needs some.
+//
+// Namespaces and capabilities are a thread's, and a Go program has several, so that they
+// are given up by one, the process's first, which then executes the program anew.
 package rights
 
 import (
@@ -10,11 +13,11 @@ import (
 	"uml/fault"
 )
 
-// Keep gives up all capabilities of the calling thread but these (CAP_*), for good: the
+// keep gives up all capabilities of the calling thread but these (CAP_*), for good: the
 // program that it executes next has no others, with no_new_privs or without.
-func Keep(keep ...uint) error {
+func keep(these []uint) error {
 	var kept [2]uint32
-	for _, c := range keep {
+	for _, c := range these {
 		kept[c/32] |= 1 << (c % 32)
 	}
 	for c := uint(0); ; c++ {
@@ -38,7 +41,7 @@ func Keep(keep ...uint) error {
 		sets[i] = unix.CapUserData{Effective: k, Permitted: k}
 	}
 	if err := unix.Capset(&header, &sets[0]); err != nil {
-		return fault.Permanent("give up capabilities: %w (root lacks some of those that are needed, by number: %d)", err, keep)
+		return fault.Permanent("give up capabilities: %w (root lacks some of those that are needed, by number: %d)", err, these)
 	}
 	return nil
 }
