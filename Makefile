@@ -10,7 +10,7 @@ RACE = $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v "$$(go env CC)" >
 # module, and is fetched only by who lints.
 TOOL = go tool -modfile=tools/go.mod
 
-.PHONY: build test lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bench-pace bench-density soak bare vmhost packages install install-completion licenses site clean
+.PHONY: build test guests lint fuzz vuln race proof faults demo bench bench-net bench-ctl bench-disk bench-new bench-move bench-pace bench-density soak bare vmhost packages install install-completion licenses site clean
 
 # Without that tag urfave/cli brings a Markdown parser for manual pages, which
 # costs every start 3 ms before its first line.
@@ -18,9 +18,13 @@ build:
 	CGO_ENABLED=0 go build -trimpath -tags urfave_cli_no_docs -ldflags='$(LDFLAGS)' -buildvcs=true -o $(BIN)/ ./cmd/...
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -buildvcs=true -o $(BIN)/ ./cmd/uml-overlay-init ./cmd/uml-appliance-init # they lie in guests' memory
 
-test: packages lint build
+test: packages build
 	go test -count=1 $(RACE) $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/test$$')
-	go test -count=1 -timeout 20m -parallel 6 ./test # a guest waits more than it computes
+	@$(MAKE) --no-print-directory -j2 guests lint
+
+# A guest waits more than it computes: several at once, and lint beside them.
+guests:
+	go test -count=1 -timeout 20m -parallel 8 ./test
 
 lint:
 	@! gofmt -l . | grep .

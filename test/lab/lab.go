@@ -187,6 +187,13 @@ ip route add default via ` + OtherIP6
 	if r.Code != 0 {
 		return fmt.Errorf("the network: %s", r.Err)
 	}
+	// The kernel tells of a link's state a while after, on a busy machine: who compares two
+	// states of the host would find it changed.
+	state := filepath.Join("/proc", strconv.Itoa(l.PID), "root/sys/class/net/ext0/operstate")
+	l.Wait("ext0 to be up", func() bool {
+		text, _ := os.ReadFile(state)
+		return string(text) == "up\n"
+	})
 	return nil
 }
 
