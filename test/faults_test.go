@@ -22,24 +22,27 @@ import (
 // kernel.
 func TestFaults(t *testing.T) {
 	t.Parallel()
+	var parts []func()
 	for name, prepare := range map[string]func(*victim){
 		"first": (*victim).reset,    // nothing is there but the machine
 		"again": (*victim).leftover, // all that a killed kernel can leave, its strays included
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			v := newVictim(t)
-			v.prepare = prepare
-			prepare(v)
-			r, said, whole := v.start(t, failure{})
-			if !r.Became {
-				t.Fatalf("an undisturbed start: %v, said %s", r.Status, said)
-			}
-			v.whole = whole
-			each(t, r.Points, func(f failure) string { return v.try(t, f) })
-			v.boots()
+		parts = append(parts, func() {
+			t.Run(name, func(t *testing.T) {
+				v := newVictim(t)
+				v.prepare = prepare
+				prepare(v)
+				r, said, whole := v.start(t, failure{})
+				if !r.Became {
+					t.Fatalf("an undisturbed start: %v, said %s", r.Status, said)
+				}
+				v.whole = whole
+				each(t, r.Points, func(f failure) string { return v.try(t, f) })
+				v.boots()
+			})
 		})
 	}
+	together(parts)
 }
 
 // A start beside a guest that runs may fail as well: the guest does not notice.

@@ -11,12 +11,14 @@ import (
 	"uml/test/page"
 )
 
-// sessions are pages of docs/ whose commands are typed one after the other on one host, as who reads
+// A session is pages of docs/ whose commands are typed one after the other on one host, as who reads
 // them would.
-var sessions = []struct {
+type session struct {
 	name  string
 	pages []string
-}{
+}
+
+var sessions = []session{
 	{"hand", []string{"tasks/by-hand", "tasks/running", "tasks/discs", "overlay", "tasks/memory", "tasks/shares"}},
 	{"net", []string{"tasks/by-hand", "routing", "tasks/kernels", "tasks/watching", "tasks/networks", "tasks/access"}},
 	{"estate", []string{"tasks/install", "tasks/templates", "tasks/machines"}},
@@ -44,23 +46,26 @@ func TestDocumentedSessions(t *testing.T) {
 		}
 	}
 	t.Logf("%d commands are not run, as comments before them say", left)
+	var parts []func()
 	for _, s := range sessions {
-		t.Run(s.name, func(t *testing.T) {
-			t.Parallel()
-			l := lab.New(t)
-			l.Template("bookworm", nil)
-			l.Root(abs(t, ".."))
-			sh := l.Session("/root/uml")
-			if r := sh.Do(anyHost, ""); r.Code != 0 {
-				t.Fatalf("the host: %s", r.Out)
-			}
-			for _, name := range s.pages {
-				name = "docs/" + name + ".md"
-				begin := time.Now()
-				ran := typePage(t, sh, name, all[name])
-				t.Logf("%s: %d commands, %v", name, ran, time.Since(begin).Round(time.Second/10))
-			}
-		})
+		parts = append(parts, func() { t.Run(s.name, func(t *testing.T) { s.typed(t, all) }) })
+	}
+	together(parts)
+}
+
+func (s session) typed(t *testing.T, all map[string]*page.Page) {
+	l := lab.New(t)
+	l.Template("bookworm", nil)
+	l.Root(abs(t, ".."))
+	sh := l.Session("/root/uml")
+	if r := sh.Do(anyHost, ""); r.Code != 0 {
+		t.Fatalf("the host: %s", r.Out)
+	}
+	for _, name := range s.pages {
+		name = "docs/" + name + ".md"
+		begin := time.Now()
+		ran := typePage(t, sh, name, all[name])
+		t.Logf("%s: %d commands, %v", name, ran, time.Since(begin).Round(time.Second/10))
 	}
 }
 
