@@ -20,7 +20,7 @@ type Host struct {
 	Available settings.Size // MemAvailable
 	Reserve   settings.Size // what of that is to be kept
 	Owed      settings.Size // what guests that are not asked may touch yet
-	Pressure  float64
+	Pressure  float64       // percent of ten seconds in which something waited for memory
 }
 
 // A Change is what is to be done to a guest. Why is for people.
