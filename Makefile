@@ -24,7 +24,7 @@ test: packages build
 
 # A guest waits more than it computes: several at once, and lint beside them.
 guests:
-	go test -count=1 -timeout 20m -parallel 8 ./test
+	go test -count=1 -timeout 20m -parallel 6 ./test
 
 lint:
 	@! gofmt -l . | grep .

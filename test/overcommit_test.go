@@ -60,7 +60,7 @@ func TestOvercommit(t *testing.T) {
 	third.Unset("lock")
 
 	l.SetHost("overcommit", times(t, 2*76+50))
-	first.Svc("-d") // not started again
+	first.Svc("-o") // not started again
 	l.Kill(pid, syscall.SIGKILL)
 	first.WaitDown()
 	third.Activate()

@@ -55,12 +55,12 @@ func TestTryRefused(t *testing.T) {
 	l.Must("sh", "-ec", `echo '#!/bin/sh
 		exec sleep 1000' >hang; chmod 755 hang; debugfs -w -R 'write hang sbin/hang' $0/ubd0 2>/dev/null`, hangs.Jail)
 	before := l.Must("sh", "-c", "cd $0; md5sum */jail/ubd*; ls -A . */", l.Machines)
-	for _, c := range []struct{ machine, log, want string }{
-		{"panics", "Attempted to kill init", "did not come up with " + filepath.Join(l.Dir, "kernels/debian/linux") + ": the guest ended (exit status 134); no answer from " + address + ", no log-in prompt"},
-		{"empty", "uml-overlay-init: fatal: execute /sbin/init: no such file or directory", "did not come up"},
-		{"hangs", "Run /init as init process", "not within 5s; no log-in prompt"},
+	for _, c := range []struct{ machine, timeout, log, want string }{
+		{"panics", "1m", "Attempted to kill init", "did not come up with " + filepath.Join(l.Dir, "kernels/debian/linux") + ": the guest ended (exit status 134); no answer from " + address + ", no log-in prompt"},
+		{"empty", "1m", "uml-overlay-init: fatal: execute /sbin/init: no such file or directory", "did not come up"},
+		{"hangs", "5s", "Run /init as init process", "not within 5s; no log-in prompt"},
 	} {
-		r := l.Run("uml-kernel", "try", "--timeout", "5s", "debian", c.machine)
+		r := l.Run("uml-kernel", "try", "--timeout", c.timeout, "debian", c.machine)
 		if r.Code != 100 || !strings.Contains(r.Out, "\n| ") || !strings.Contains(r.Out, c.log) || !strings.Contains(r.Err, c.want) {
 			t.Errorf("%s: exit %d, said\n%s%s", c.machine, r.Code, r.Out, r.Err)
 		}
