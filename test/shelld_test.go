@@ -149,8 +149,12 @@ func TestShelldStarted(t *testing.T) {
 	m.Login("/bin/false")
 	ask := func(by string) {
 		t.Helper()
-		l.Wait("an answer of "+by, func() bool {
-			return l.Run("test", "-S", request.Socket).Code == 0
+		l.Wait("an answer of "+by, func() bool { // the socket of the one before is there still
+			sock, err := l.Connect(m.UID)
+			if err == nil {
+				unix.Close(sock)
+			}
+			return err == nil
 		})
 		if a, _ := must(t, l, m.UID, request.Request{Act: request.Status}); a.Machine.Name != "bara" {
 			t.Errorf("%s: got %+v", by, a.Machine)
