@@ -46,7 +46,7 @@ func TestNobodyReads(t *testing.T) {
 			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 2048)
 		})
 	}}
-	for range 8 {
+	for range 5 {
 		c, err := small.DialContext(t.Context(), "tcp", l.Addr().String())
 		if err != nil {
 			t.Fatal(err)
