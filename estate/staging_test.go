@@ -47,9 +47,12 @@ func TestHeldBy(t *testing.T) {
 	}
 	defer func() { other.Process.Kill(); other.Wait() }()
 	for until := time.Now().Add(time.Minute); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
-		p, err := Options{}.seize(root, "web")
+		f, err := open(dir)
 		if err == nil {
-			p.close()
+			err = flock(f, false)
+		}
+		if err == nil {
+			f.Close()
 			continue // it is not there yet
 		}
 		if !strings.Contains(err.Error(), "of user 65534, which is no uml-machine") || fault.Code(err) != 111 {
