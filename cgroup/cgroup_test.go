@@ -251,3 +251,29 @@ func TestCollect(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A part of the hierarchy may be another account's, who keeps nothing of ours from being
+// found by how deep he makes it.
+func TestCollectDeep(t *testing.T) {
+	h := newHost(t, map[string]string{"uml/uml-gone/cgroup.events": "populated 0\n"})
+	at, err := unix.Open(h.dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := "a" + strings.Repeat("x", 254) // before ours
+	for range 20 {
+		if err := unix.Mkdirat(at, name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		next, err := unix.Openat(at, name, unix.O_PATH|unix.O_DIRECTORY, 0)
+		unix.Close(at)
+		if at = next; err != nil {
+			t.Fatal(err)
+		}
+	}
+	unix.Close(at)
+	got, err := collect(h.dir, func(string) bool { return true }, true)
+	if want := []string{h.dir + "/uml/uml-gone"}; !slices.Equal(got, want) || err != nil {
+		t.Errorf("got %v, %v, want %v", got, err, want)
+	}
+}

@@ -31,11 +31,20 @@ func Collect(left func(machine string) bool, dry bool) (removed []string, err er
 func collect(at string, left func(machine string) bool, dry bool) (removed []string, err error) {
 	var errs []error
 	err = filepath.WalkDir(at, func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			if errors.Is(err, fs.ErrNotExist) { // groups come and go
-				return nil
-			}
+		if errors.Is(err, fs.ErrNotExist) { // groups come and go
+			return nil
+		}
+		if err != nil && name == at {
 			return err
+		}
+		// To whom a part was delegated he may nest groups in it until a path is too long to
+		// be named. None of ours is that deep.
+		if errors.Is(err, unix.ENAMETOOLONG) {
+			return fs.SkipDir
+		}
+		if err != nil {
+			errs = append(errs, err)
+			return fs.SkipDir
 		}
 		machine, ours := strings.CutPrefix(d.Name(), prefix)
 		if !d.IsDir() || !ours || path.Base(path.Dir(name)) != Slice {

@@ -163,7 +163,7 @@ func shell() string {
 // two gives the account that the first has made another number.
 func logAccount(ctx context.Context, root string) (settings.Account, error) {
 	const name = "umllog"
-	all, err := hold(filepath.Join(root, staging), true)
+	all, err := holdStaging(root)
 	if err != nil {
 		return settings.Account{}, err
 	}

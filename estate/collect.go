@@ -33,7 +33,7 @@ func Collect(ctx context.Context, o Options, older *time.Duration) error {
 	if _, err := os.Lstat(filepath.Join(root, staging)); errors.Is(err, os.ErrNotExist) {
 		return errors.Join(faults...)
 	}
-	all, err := hold(filepath.Join(root, staging), true)
+	all, err := holdStaging(root)
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,7 @@ func (p *parting) takeApart(ctx context.Context, r Removal) error {
 	if err := s.write(); err != nil {
 		return err
 	}
-	all, err := hold(filepath.Join(p.root, staging), true)
+	all, err := holdStaging(p.root)
 	if err != nil {
 		return err
 	}

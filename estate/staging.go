@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -59,7 +60,7 @@ func staged(root string) (names []string) {
 // claim takes the name. What is left there from before is removed first; check is asked then,
 // while no other can claim anything.
 func (o Options) claim(ctx context.Context, root, name string, n note, check func() error) (*stage, error) {
-	all, err := hold(filepath.Join(root, staging), true)
+	all, err := holdStaging(root)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +72,7 @@ func (o Options) claim(ctx context.Context, root, name string, n note, check fun
 		return nil, err
 	}
 	s := &stage{root: root, name: name, dir: filepath.Join(root, staging, name), note: n}
-	if s.lock, err = hold(s.dir, false); err != nil {
+	if s.lock, err = hold(s.dir, 0o755, false); err != nil {
 		return nil, err
 	}
 	if err := s.write(); err != nil {
@@ -128,15 +129,26 @@ func open(dir string) (*os.File, error) {
 	return os.NewFile(uintptr(fd), dir), nil
 }
 
+// holdStaging waits until no other claims anything. Who can read a directory can lock it, and
+// have all wait: it is root's alone.
+func holdStaging(root string) (*os.File, error) {
+	return hold(filepath.Join(root, staging), 0o700, true)
+}
+
 // hold makes a directory of root's and locks it.
-func hold(dir string, wait bool) (*os.File, error) {
+func hold(dir string, mode os.FileMode, wait bool) (*os.File, error) {
 	for range 10 {
-		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		if err := os.Mkdir(dir, mode); err != nil && !errors.Is(err, os.ErrExist) {
 			return nil, err
 		}
 		f, err := open(dir)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // removed between the two
+		}
+		if err == nil {
+			if err = f.Chmod(mode); err != nil {
+				f.Close()
+			}
 		}
 		if err == nil {
 			err = flock(f, wait)
@@ -166,11 +178,20 @@ func flock(f *os.File, wait bool) error {
 			return nil
 		}
 	}
-	f.Close()
+	defer f.Close()
 	if err == unix.EWOULDBLOCK {
-		return fault.Temporary("%s: %w", f.Name(), errBusy)
+		return heldBy(f)
 	}
 	return fmt.Errorf("lock %s: %w", f.Name(), err)
+}
+
+// heldBy says who has the lock: a machine's directory everybody can open, and lock.
+func heldBy(f *os.File) error {
+	holders, err := lock.Find(f)
+	if err == nil && len(holders) > 0 && !slices.ContainsFunc(holders, func(h lock.Holder) bool { return slices.Contains(h.UIDs[:], 0) }) {
+		return fault.Busy.Temporary("%s: locked by process %d of user %d, which is no uml-machine (end it)", f.Name(), holders[0].PID, holders[0].UIDs[0])
+	}
+	return fault.Temporary("%s: %w", f.Name(), errBusy)
 }
 
 // write puts the note on the disc.

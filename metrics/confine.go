@@ -32,15 +32,18 @@ func confine(o Options) error {
 		if !errors.Is(err, unix.EPERM) || !o.Open {
 			return err
 		}
-		fmt.Fprintf(o.Out, "%s: warning: %v: goes on without\n", o.Name, err)
+		o.Say(fmt.Sprintf("warning: %v: goes on without", err))
 	}
 	return rights.Confine(o.Name, o.Args, keep...)
 }
 
 func listen(at string) error {
 	l, err := net.Listen("tcp", at)
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "listen" && !errors.Is(err, unix.EADDRINUSE) {
+	// What only the system refuses may pass: an address that the host has not yet, a name
+	// server that is not up.
+	var name *net.DNSError
+	var errno unix.Errno
+	if err != nil && !errors.As(err, &errno) && !(errors.As(err, &name) && (name.IsTemporary || name.IsTimeout)) {
 		return fault.Permanent("--listen: %w", err)
 	}
 	if err != nil {

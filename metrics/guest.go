@@ -24,12 +24,12 @@ func (l *look) machine(m *roster.Machine, t usage.Total, up bool) {
 	if m.Promised > 0 {
 		l.put(promised, float64(m.Promised), name)
 	}
-	var size, allocated int64
+	var size, allocated float64 // a sparse file has any size
 	for _, d := range m.Discs {
-		size, allocated = size+d.Size, allocated+d.Allocated
+		size, allocated = size+float64(d.Size), allocated+float64(d.Allocated)
 	}
-	l.put(discSize, float64(size), name)
-	l.put(discUsed, float64(allocated), name)
+	l.put(discSize, size, name)
+	l.put(discUsed, allocated, name)
 	if n, ok := l.forged[m.TAP]; m.TAP != "" && (ok || !l.blind) {
 		l.put(forged, float64(n), name)
 	}

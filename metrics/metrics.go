@@ -10,7 +10,6 @@ package metrics
 
 import (
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,20 +23,12 @@ import (
 	"uml/version"
 )
 
-// A Collector looks anew when it is asked, one look at a time.
+// A Collector looks anew when it is asked.
 type Collector struct {
 	Machines string // machines root
 	Service  string // directory of activated machines
 	Say      func(error)
-
-	looking sync.Mutex
-	last    []prometheus.Metric
-	looked  time.Time
 }
-
-// fresh: who asks again within that time has the same answer, so that asking without
-// pause does not mean looking without pause.
-const fresh = 2 * time.Second
 
 // Describe is of prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
@@ -48,13 +39,7 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect is of prometheus.Collector.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
-	c.looking.Lock()
-	defer c.looking.Unlock()
-	if c.looked.IsZero() || time.Since(c.looked) > fresh {
-		c.last = c.look()
-		c.looked = time.Now()
-	}
-	for _, m := range c.last {
+	for _, m := range c.look() {
 		ch <- m
 	}
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -115,6 +116,17 @@ func TestOutput(t *testing.T) {
 		if err := Once(root, "/nosuch", at, nil); err == nil {
 			t.Errorf("%s was written", at)
 		}
+	}
+	// The account whose directory it is puts a link in its place.
+	his, roots := t.TempDir(), t.TempDir()
+	if err := errors.Join(os.Chown(his, 65534, 65534), os.Symlink(roots, filepath.Join(his, "textfiles"))); err != nil {
+		t.Fatal(err)
+	}
+	if err := Once(root, "/nosuch", filepath.Join(his, "textfiles/uml.prom"), nil); fault.Code(err) != 100 {
+		t.Errorf("over another's link: %v", err)
+	}
+	if left, _ := os.ReadDir(roots); len(left) > 0 {
+		t.Errorf("it was written over another's link: %v", left)
 	}
 	// No machines root: the rest is written, and the error said.
 	if err := Once(filepath.Join(root, "none"), "/nosuch", file, nil); err == nil {

@@ -2,17 +2,14 @@ package metrics
 
 import (
 	"fmt"
-	"io"
 	"log"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 	"unsafe"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/net/netutil"
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
@@ -26,9 +23,9 @@ type Options struct {
 	Listen            string // host:port
 	Open              bool   // where there can be no namespace, go on without
 
-	Name string    // of the program
-	Out  io.Writer // its log
-	Args []string  // how it was started, to be started so again, confined
+	Name string       // of the program
+	Say  func(string) // a line of its log
+	Args []string     // how it was started, to be started so again, confined
 }
 
 // Serve answers GET /metrics until the process is ended. The calling thread has to be the
@@ -56,33 +53,36 @@ func Serve(o Options) error {
 	if err := seccomp.NoExec(unix.AF_NETLINK); err != nil {
 		return err
 	}
-	fmt.Fprintf(o.Out, "%s: listens at %v\n", o.Name, l.Addr())
-	return newServer(o).Serve(netutil.LimitListener(l, maxConnections))
+	o.Say(fmt.Sprintf("listens at %v", l.Addr()))
+	return newServer(o).Serve(&door{Listener: l})
 }
 
 // Who connects is not known, and may be slow on purpose.
 const (
-	maxConnections = 64
-	maxRequests    = 4 // more are told to come later
-	patience       = 10 * time.Second
-	maxAnswer      = time.Minute
+	patience  = 10 * time.Second
+	maxAnswer = time.Minute
 )
 
 func newServer(o Options) *http.Server {
 	said := ""
 	say := func(err error) { // by one look at a time
-		if s := fault.Line(err.Error()); s != said {
+		if s := err.Error(); s != said {
 			said = s
-			fmt.Fprintf(o.Out, "%s: warning: %s\n", o.Name, s)
+			o.Say("warning: " + s)
 		}
 	}
-	r := prometheus.NewRegistry()
-	r.MustRegister(&Collector{Machines: o.Machines, Service: o.Service, Say: say})
-	logger := log.New(o.Out, o.Name+": ", 0)
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{ErrorLog: logger, MaxRequestsInFlight: maxRequests}))
+	mux.Handle("GET /metrics", newPage(o, say))
 	return &http.Server{
-		Handler: mux, ErrorLog: logger, MaxHeaderBytes: 8 << 10,
+		Handler: mux, ErrorLog: log.New(lines(o.Say), "", 0), MaxHeaderBytes: 8 << 10,
 		ReadHeaderTimeout: patience, ReadTimeout: patience, IdleTimeout: 2 * time.Minute, WriteTimeout: maxAnswer,
 	}
+}
+
+// lines are what a log writes, one after the other.
+type lines func(string)
+
+func (say lines) Write(b []byte) (int, error) {
+	say(strings.TrimSuffix(string(b), "\n"))
+	return len(b), nil
 }

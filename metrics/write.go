@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 
 	"uml/fault"
+	"uml/handle"
 )
 
 // Once looks once and writes text (exposition format 0.0.4): to out, or if file is not ""
@@ -31,17 +32,23 @@ func Once(machines, service, file string, out io.Writer) error {
 }
 
 // replace has who reads see the old file or the new. The directory may be another
-// account's, as node_exporter's: by its descriptor and that of the file alone.
+// account's, as node_exporter's: no link of his is followed to it, and it is reached by its
+// descriptor alone.
 func replace(file string, fill func(io.Writer) error) (err error) {
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("write %s: %w", file, err)
 		}
 	}()
-	dir, err := os.OpenRoot(filepath.Dir(file))
+	at, err := handle.Follow(filepath.Dir(file))
 	if errors.Is(err, os.ErrNotExist) {
 		return fault.Permanent("%w", err)
 	}
+	if err != nil {
+		return err
+	}
+	defer at.Close()
+	dir, err := os.OpenRoot(fmt.Sprint("/proc/self/fd/", at.Fd()))
 	if err != nil {
 		return err
 	}

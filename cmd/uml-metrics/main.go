@@ -41,7 +41,7 @@ func run(args []string) int {
 			}
 			return metrics.Serve(metrics.Options{
 				Machines: c.String("machines"), Service: c.String("service"), Listen: at, Open: c.Bool("open"),
-				Name: "uml-metrics", Out: os.Stderr, Args: args,
+				Name: "uml-metrics", Say: cmdline.Say("uml-metrics"), Args: args,
 			})
 		},
 	}, args)
