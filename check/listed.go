@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -14,7 +15,9 @@ import (
 )
 
 // listed are the directories of the machines root that may be machines. Anything
-// else there is said: a machine with a mistyped name would never be missed.
+// else there is said: a machine with a mistyped name would never be missed. What
+// begins with a dot is no machine to svscan(8) either: uml-machine has .new, .kept
+// and .moves.
 func (c *checker) listed() (dirs []string) {
 	entries, err := os.ReadDir(c.Machines)
 	if errors.Is(err, unix.ENOENT) {
@@ -33,6 +36,7 @@ func (c *checker) listed() (dirs []string) {
 		switch {
 		case !e.IsDir():
 			c.host.warn("machines", "%s: is no directory, so no machine (put it elsewhere)", path)
+		case strings.HasPrefix(e.Name(), "."):
 		case settings.CheckName(e.Name()) != nil:
 			c.host.warn("machines", "%s: no machine, since %v", path, settings.CheckName(e.Name()))
 		default:

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -97,6 +98,24 @@ func TestTakeWaitsForOneThatEnds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// On a busy host that is long, and no other host's lock.
+func TestTakeOutwaitsABusyHost(t *testing.T) {
+	_, f := openLock(t)
+	last, err := os.Open(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(last.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		time.AfterFunc(4*patience, func() { last.Close() })
+		if err := Take(f, guest, silent(t)); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // One holder that is no stray, and none is signalled.

@@ -214,6 +214,7 @@ func TestCheckBroken(t *testing.T) {
 		unix.Mkfifo(filepath.Join(m.Jail, "ubd1"), 0o644),
 		os.WriteFile(filepath.Join(m.Jail, "uml"), nil, 0o644),
 		os.Mkdir(filepath.Join(l.Machines, "no name"), 0o755),
+		os.Mkdir(filepath.Join(l.Machines, ".new"), 0o755),
 		os.WriteFile(l.Machines+"-nostart", nil, 0o644),
 	} {
 		if err != nil {
@@ -232,6 +233,9 @@ func TestCheckBroken(t *testing.T) {
 	has(t, all, "mac", check.Fail, "guest has it too")
 	has(t, all, "addresses", check.Fail, address+"/32: other has it too")
 	has(t, all, "machines", check.Warn, `"no name" is no machine name`)
+	if slices.ContainsFunc(all, func(l check.Line) bool { return strings.Contains(l.Text, ".new") }) {
+		t.Errorf("uml-machine's own directory is said to be no machine:\n%s", printed(all))
+	}
 	if r := m.Run("uml-check", "./"); r.Code != fault.MustMend || !strings.Contains(r.Out, "FAIL  guest ") {
 		t.Errorf("by path: exit %d\n%s", r.Code, r.Out)
 	}

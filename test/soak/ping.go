@@ -112,7 +112,11 @@ func (p *pinger) shell(address, line string, limit time.Duration) (string, error
 			return "", err
 		}
 	}
-	if err := unix.Connect(fd, &unix.SockaddrInet4{Port: 7, Addr: netip.MustParseAddr(address).As4()}); err != nil {
+	err = unix.EINTR // with a timeout it is not begun again (signal(7)), and Go's scheduler signals; asked again, it goes on
+	for err == unix.EINTR {
+		err = unix.Connect(fd, &unix.SockaddrInet4{Port: 7, Addr: netip.MustParseAddr(address).As4()})
+	}
+	if err != nil {
 		return "", err
 	}
 	if _, err := f.WriteString(line + "\n"); err != nil {
