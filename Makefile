@@ -159,7 +159,7 @@ licenses:
 
 # The documentation as HTML: docs/ and the manual pages.
 site:
-	@command -v mandoc >/dev/null || apt-get -q -y --no-install-recommends install mandoc
+	@command -v mandoc >/dev/null || { apt-get -q update && apt-get -q -y --no-install-recommends install mandoc; }
 	rm -rf site
 	cd tools && go run ./site .. ../site
 

@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 if [ "${1-}" != inside ]; then
-	command -v lintian >/dev/null || apt-get -q -y --no-install-recommends install lintian
+	command -v lintian >/dev/null || { apt-get -q update && apt-get -q -y --no-install-recommends install lintian; }
 	lintian --allow-root --fail-on error --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog,root-in-contact "$1"/*.deb
 	files() { sed 's,^\./,/,; s,/$,,' | grep -v -e '^$' -e changelog.gz -e lintian -e /zsh | sort; }
 	dpkg-deb --fsys-tarfile "$1"/*.deb | tar -t | files >"$1/deb.files"
