@@ -117,7 +117,7 @@ install: build install-completion
 	for f in systemd/system/uml@.service systemd/system/uml-shelld.service systemd/system/uml-shelld.socket systemd/system/daemontools-run.service.d/uml.conf sysctl.d/uml.conf modules-load.d/uml.conf; do \
 		put examples/$$(echo $$f | sed s,/system/,/,) $(LIB)/$$f; done
 	{ cat LICENSE; printf '\n%s\n' "The patches to Linux in docs/ are under Linux's licence, GPL-2.0. What is linked into the programs: see THIRD-PARTY."; } >$(DOC)/copyright
-	$(MAKE) -s licenses >$(DOC)/THIRD-PARTY
+	$(MAKE) -s --no-print-directory licenses >$(DOC)/THIRD-PARTY
 
 install-completion:
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
