@@ -10,6 +10,7 @@ import (
 
 	"uml/fault"
 	"uml/roster"
+	"uml/runscript"
 	"uml/settings"
 )
 
@@ -31,6 +32,7 @@ func (c *checker) listed() (dirs []string) {
 	for _, e := range entries {
 		path := filepath.Join(c.Machines, e.Name())
 		switch {
+		case e.Name() == runscript.Staging && e.IsDir(): // uml-machine's own
 		case !e.IsDir():
 			c.host.warn("machines", "%s: is no directory, so no machine (put it elsewhere)", path)
 		case settings.CheckName(e.Name()) != nil:

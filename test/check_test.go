@@ -15,6 +15,7 @@ import (
 
 	"uml/check"
 	"uml/fault"
+	"uml/runscript"
 	"uml/test/lab"
 )
 
@@ -214,6 +215,7 @@ func TestCheckBroken(t *testing.T) {
 		unix.Mkfifo(filepath.Join(m.Jail, "ubd1"), 0o644),
 		os.WriteFile(filepath.Join(m.Jail, "uml"), nil, 0o644),
 		os.Mkdir(filepath.Join(l.Machines, "no name"), 0o755),
+		os.Mkdir(filepath.Join(l.Machines, runscript.Staging), 0o700),
 		os.WriteFile(l.Machines+"-nostart", nil, 0o644),
 	} {
 		if err != nil {
@@ -232,6 +234,11 @@ func TestCheckBroken(t *testing.T) {
 	has(t, all, "mac", check.Fail, "guest has it too")
 	has(t, all, "addresses", check.Fail, address+"/32: other has it too")
 	has(t, all, "machines", check.Warn, `"no name" is no machine name`)
+	for _, line := range all {
+		if strings.Contains(line.Text, `"`+runscript.Staging+`"`) {
+			t.Errorf("where uml-machine works is at fault: %s", line.Text)
+		}
+	}
 	if r := m.Run("uml-check", "./"); r.Code != fault.MustMend || !strings.Contains(r.Out, "FAIL  guest ") {
 		t.Errorf("by path: exit %d\n%s", r.Code, r.Out)
 	}
