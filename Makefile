@@ -120,8 +120,8 @@ install: build install-completion
 	find examples -type f | while read -r f; do put $$f $(DOC)/$$f; done; \
 	for f in systemd/system/uml@.service systemd/system/uml-shelld.service systemd/system/uml-shelld.socket systemd/system/daemontools-run.service.d/uml.conf sysctl.d/uml.conf modules-load.d/uml.conf; do \
 		put examples/$$(echo $$f | sed s,/system/,/,) $(LIB)/$$f; done
-	{ cat LICENSE; printf '\n%s\n' "The patches to Linux in docs/ are under Linux's licence, GPL-2.0. What is linked into the programs: see THIRD-PARTY."; } >$(DOC)/copyright
-	$(MAKE) -s licenses >$(DOC)/THIRD-PARTY
+	{ cat LICENSE; printf '\n%s\n' "The patches to Linux in docs/ are under Linux's licence, GPL-2.0 (Debian has it in /usr/share/common-licenses/GPL-2). What is linked into the programs: see THIRD-PARTY."; } >$(DOC)/copyright
+	$(MAKE) -s --no-print-directory licenses >$(DOC)/THIRD-PARTY
 
 install-completion:
 	install -d $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions
@@ -163,7 +163,7 @@ licenses:
 
 # The documentation as HTML: docs/ and the manual pages.
 site:
-	@command -v mandoc >/dev/null || apt-get -q -y --no-install-recommends install mandoc
+	@command -v mandoc >/dev/null || { apt-get -q update && apt-get -q -y --no-install-recommends install mandoc; }
 	rm -rf site
 	cd tools && go run ./site .. ../site
 

@@ -184,6 +184,10 @@ func TestNewest(t *testing.T) {
 			t.Errorf("%s: %s, %v", name, got, err)
 		}
 	}
+	o.Templates = filepath.Join(dir, "nosuch") // nothing was built yet
+	if _, err := o.newest("deb"); fault.Code(err) != fault.MustMend || !strings.Contains(err.Error(), "uml-template build makes one") {
+		t.Errorf("no directory: %v", err)
+	}
 }
 
 // Two at once: the second is told at once, and what one left whom nobody holds is found.

@@ -2,6 +2,7 @@ package estate
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -72,7 +73,7 @@ func (o Options) template(name string) (*image, error) {
 // newest is the image of the last stamp: they sort as they were made.
 func (o Options) newest(name string) (string, error) {
 	entries, err := os.ReadDir(o.Templates)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // before the first build it is not there
 		return "", fault.Permanent("templates: %w", err)
 	}
 	var all, names []string

@@ -4,7 +4,7 @@
 # that nothing stays mounted however this ends.
 set -eu
 cd "$(dirname "$0")/.."
-command -v mmdebstrap >/dev/null || apt-get -q -y --no-install-recommends install mmdebstrap
+command -v mmdebstrap >/dev/null || { apt-get -q update && apt-get -q -y --no-install-recommends install mmdebstrap; }
 
 if [ "${1-}" != inside ]; then
 	root=$(mktemp -d)

@@ -80,6 +80,24 @@ func TestDocumentedLinks(t *testing.T) {
 	}
 }
 
+// A manual page's own sections, which make site makes links of.
+func TestManualsSections(t *testing.T) {
+	t.Parallel()
+	for _, file := range manuals(t) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range section.FindAllSubmatch(text, -1) {
+			if !regexp.MustCompile(`(?m)^\.S[hs] ` + regexp.QuoteMeta(string(m[1])) + `$`).Match(text) {
+				t.Errorf("%s: .Sx %s: there is no such heading", file, m[1])
+			}
+		}
+	}
+}
+
+var section = regexp.MustCompile(`(?m)^\.Sx (.+?)(?: [.,;:()])*$`)
+
 func linked(all map[string]*page.Page, to string) bool {
 	for name, p := range all {
 		for _, l := range p.Links {

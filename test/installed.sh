@@ -5,12 +5,13 @@
 set -eu
 cd "$(dirname "$0")/.."
 if [ "${1-}" != inside ]; then
-	command -v lintian >/dev/null || apt-get -q -y --no-install-recommends install lintian
+	command -v lintian >/dev/null || { apt-get -q update && apt-get -q -y --no-install-recommends install lintian; }
 	lintian --allow-root --fail-on error --suppress-tags bogus-mail-host,bogus-mail-host-in-debian-changelog,root-in-contact "$1"/*.deb
 	files() { sed 's,^\./,/,; s,/$,,' | grep -v -e '^$' -e changelog.gz -e lintian -e /zsh | sort; }
 	dpkg-deb --fsys-tarfile "$1"/*.deb | tar -t | files >"$1/deb.files"
 	busybox rpm -qpl "$1"/*.rpm | files >"$1/rpm.files"
 	(grep -v -F -x -f "$1/rpm.files" "$1/deb.files" || :) | while read -r d; do grep -q "^$d/" "$1/deb.files" || { echo "not in the rpm: $d"; exit 1; }; done
+	! dpkg-deb --fsys-tarfile "$1"/*.deb | tar -xO | grep -a -m 1 -F "$PWD" || { echo "it says where it was built: not the same bytes elsewhere"; exit 1; }
 	root=$(mktemp -d)
 	trap 'rm -rf --one-file-system "$root"' EXIT INT TERM
 	mmdebstrap --variant=minbase --include=iptables,man-db bookworm "$root"
