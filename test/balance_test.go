@@ -72,11 +72,12 @@ func TestBalance(t *testing.T) {
 		t.Errorf("dry run: exit %d, %s", dry.Code, dry.Out)
 	}
 
+	leftOut := "uml-balance: paused: left out: paused until uml-ctl resume\numl-balance: stopped: left out: paused until its process is sent SIGCONT\n"
 	rest := func() (said string) {
 		t.Helper()
 		for range 8 {
 			r := balance("--young", "0s")
-			if r.Code != 0 || r.Err != "" {
+			if r.Code != 0 || r.Err != leftOut {
 				t.Fatalf("exit %d: %s", r.Code, r.Err)
 			}
 			if r.Out == "" {
@@ -114,6 +115,12 @@ func TestBalance(t *testing.T) {
 	if mb := memoryOf(t, l, "paused"); mb != 96 {
 		t.Errorf("a paused guest has %dM of 96M", mb)
 	}
+
+	said = ""
+	for _, m := range messages(t, balance("--young", "0s", "--log-format", "json").Err) {
+		said += m.Level + " " + m.ID + " " + m.Machine + "\n"
+	}
+	equal(t, said, "info left-out stopped\n")
 
 	refusedBy(t, "uml-balance", balance("idle"), 100, `"idle": no NAME is wanted`)
 	l.SetHost("mem-reserve", "0")
