@@ -65,12 +65,12 @@ func (o Options) look(ctx context.Context, host *settings.Host) (*seen, error) {
 
 // leave says why a guest is not asked, if so, and whether nothing is amiss with that.
 func (o Options) leave(m *roster.Machine) (why string, plain bool) {
-	young := m.Since == nil || time.Since(*m.Since) < o.Young
+	young := m.Since == nil || time.Since(*m.Since) < o.Young // of one that is paused it is not known
 	switch {
 	case m.Least == 0:
 		return "no mem-min", true
 	case m.State == roster.Paused && m.Why != "":
-		return "paused " + m.Why, young
+		return "paused " + m.Why, false
 	case m.State != roster.Up:
 		return "is " + m.State, m.State != roster.Paused
 	case len(m.Faults) > 0:

@@ -56,8 +56,9 @@ func TestBalance(t *testing.T) {
 		t.Helper()
 		return l.Run(append([]string{"uml-balance", "--timeout", "20s"}, args...)...)
 	}
-	if r := balance(); r.Code != 0 || r.Out+r.Err != "" {
-		t.Errorf("all are young: exit %d, %s%s", r.Code, r.Out, r.Err)
+	leftOut := "uml-balance: paused: left out: paused until uml-ctl resume\numl-balance: stopped: left out: paused until its process is sent SIGCONT (svc -c)\n"
+	if r := balance(); r.Code != 0 || r.Out != "" || r.Err != leftOut {
+		t.Errorf("all others are young: exit %d, %s%s", r.Code, r.Out, r.Err)
 	}
 	dry := balance("--young", "0s", "--dry-run")
 	for _, want := range []string{
@@ -72,7 +73,6 @@ func TestBalance(t *testing.T) {
 		t.Errorf("dry run: exit %d, %s", dry.Code, dry.Out)
 	}
 
-	leftOut := "uml-balance: paused: left out: paused until uml-ctl resume\numl-balance: stopped: left out: paused until its process is sent SIGCONT\n"
 	rest := func() (said string) {
 		t.Helper()
 		for range 8 {
