@@ -118,7 +118,7 @@ install: build install-completion
 	for f in docs/*.[1-9]; do put $$f $(SHARE)/man/man$${f##*.}/$${f#docs/}; done; \
 	find *.md docs -name '*.md' -o -name '*.patch' -o -name '*.config' -o -name first-init | while read -r f; do put $$f $(DOC)/$$f; done; \
 	find examples -type f | while read -r f; do put $$f $(DOC)/$$f; done; \
-	for f in systemd/system/uml@.service systemd/system/uml-shelld.service systemd/system/uml-shelld.socket systemd/system/daemontools-run.service.d/uml.conf sysctl.d/uml.conf modules-load.d/uml.conf; do \
+	for f in systemd/system/uml@.service systemd/system/uml-shelld.service systemd/system/uml-shelld.socket systemd/system/uml-metrics.service systemd/system/uml-metrics-file.service systemd/system/uml-metrics-file.timer systemd/system/daemontools-run.service.d/uml.conf sysctl.d/uml.conf modules-load.d/uml.conf; do \
 		put examples/$$(echo $$f | sed s,/system/,/,) $(LIB)/$$f; done
 	{ cat LICENSE; printf '\n%s\n' "The patches to Linux in docs/ are under Linux's licence, GPL-2.0 (Debian has it in /usr/share/common-licenses/GPL-2). What is linked into the programs: see THIRD-PARTY."; } >$(DOC)/copyright
 	$(MAKE) -s --no-print-directory licenses >$(DOC)/THIRD-PARTY

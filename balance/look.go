@@ -20,7 +20,7 @@ type seen struct {
 	ram    settings.Size
 	guests []Guest
 	dirs   map[string]string // of the guests' machines
-	left   []string          // who is left out, and why
+	left   []left
 }
 
 // look asks the guests that may be touched, and reckons with the rest.
@@ -36,11 +36,12 @@ func (o Options) look(ctx context.Context, host *settings.Host) (*seen, error) {
 	s := &seen{dirs: map[string]string{}}
 	asked := make([]struct {
 		Guest
-		why string
+		why   string
+		plain bool
 	}, len(machines))
 	each(len(machines), func(i int) {
 		m := machines[i]
-		if asked[i].why = o.leave(m); asked[i].why == "" {
+		if asked[i].why, asked[i].plain = o.leave(m); asked[i].why == "" {
 			g, err := o.ask(ctx, m)
 			asked[i].Guest = g
 			if err != nil {
@@ -56,27 +57,28 @@ func (o Options) look(ctx context.Context, host *settings.Host) (*seen, error) {
 		}
 		if m.PID != 0 {
 			s.host.Owed += max(0, settings.Size(m.Promised-m.Resident))
-			s.left = append(s.left, fmt.Sprintf("%s: left out: %s", m.Name, asked[i].why))
+			s.left = append(s.left, left{m.Name, m.Dir, asked[i].why, asked[i].plain})
 		}
 	}
 	return s, s.lookAtHost(host)
 }
 
-// leave says why a guest is not asked, if so.
-func (o Options) leave(m *roster.Machine) string {
+// leave says why a guest is not asked, if so, and whether nothing is amiss with that.
+func (o Options) leave(m *roster.Machine) (why string, plain bool) {
+	young := m.Since == nil || time.Since(*m.Since) < o.Young // of one that is paused it is not known
 	switch {
 	case m.Least == 0:
-		return "no mem-min"
+		return "no mem-min", true
 	case m.State == roster.Paused && m.Why != "":
-		return "paused " + m.Why
+		return "paused " + m.Why, false
 	case m.State != roster.Up:
-		return "is " + m.State
+		return "is " + m.State, m.State != roster.Paused
 	case len(m.Faults) > 0:
-		return m.Faults[0]
-	case m.Since == nil || time.Since(*m.Since) < o.Young:
-		return fmt.Sprintf("is up for less than %v", o.Young)
+		return m.Faults[0], young
+	case young:
+		return fmt.Sprintf("is up for less than %v", o.Young), true
 	}
-	return ""
+	return "", false
 }
 
 func (o Options) ask(ctx context.Context, m *roster.Machine) (g Guest, err error) {

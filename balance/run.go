@@ -25,6 +25,7 @@ type Options struct {
 	Young    time.Duration // guests that are up for less are left alone: they boot
 	Out      io.Writer
 	Say      func(string)
+	Log      func(dir string) func(fault.ID, string) // of one machine
 }
 
 // lockFile keeps two runs apart. It is gone when the host is booted.
@@ -55,6 +56,7 @@ func Run(ctx context.Context, o Options) error {
 	if o.DryRun {
 		return o.tell(s, plan)
 	}
+	o.sayLeft(s.left)
 	return o.do(ctx, s, plan)
 }
 

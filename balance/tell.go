@@ -35,7 +35,7 @@ func (o Options) tell(s *seen, p Plan) (errs error) {
 		}
 	}
 	for _, l := range s.left {
-		print("%s", l)
+		print("%v", l)
 	}
 	return errs
 }

@@ -38,6 +38,7 @@ const (
 	KernelBad         ID = "kernel-bad"         // the kernel cannot be run as a guest's on this host
 	KernelMissing     ID = "kernel-missing"     // the kernel is not there
 	KernelReboots     ID = "kernel-reboots"     // the kernel reboots a guest without any check (warning)
+	LeftOut           ID = "left-out"           // a guest that is to take part in uml-balance's work does not (info)
 	LockForeign       ID = "lock-foreign"       // the machine's lock is held by what is none of its processes, or cannot be seen
 	LockHeld          ID = "lock-held"          // the guest runs or is being started
 	LockLost          ID = "lock-lost"          // the lock file was deleted or replaced meanwhile

@@ -56,8 +56,9 @@ func TestBalance(t *testing.T) {
 		t.Helper()
 		return l.Run(append([]string{"uml-balance", "--timeout", "20s"}, args...)...)
 	}
-	if r := balance(); r.Code != 0 || r.Out+r.Err != "" {
-		t.Errorf("all are young: exit %d, %s%s", r.Code, r.Out, r.Err)
+	leftOut := "uml-balance: paused: left out: paused until uml-ctl resume\numl-balance: stopped: left out: paused until its process is sent SIGCONT (svc -c)\n"
+	if r := balance(); r.Code != 0 || r.Out != "" || r.Err != leftOut {
+		t.Errorf("all others are young: exit %d, %s%s", r.Code, r.Out, r.Err)
 	}
 	dry := balance("--young", "0s", "--dry-run")
 	for _, want := range []string{
@@ -76,7 +77,7 @@ func TestBalance(t *testing.T) {
 		t.Helper()
 		for range 8 {
 			r := balance("--young", "0s")
-			if r.Code != 0 || r.Err != "" {
+			if r.Code != 0 || r.Err != leftOut {
 				t.Fatalf("exit %d: %s", r.Code, r.Err)
 			}
 			if r.Out == "" {
@@ -114,6 +115,12 @@ func TestBalance(t *testing.T) {
 	if mb := memoryOf(t, l, "paused"); mb != 96 {
 		t.Errorf("a paused guest has %dM of 96M", mb)
 	}
+
+	said = ""
+	for _, m := range messages(t, balance("--young", "0s", "--log-format", "json").Err) {
+		said += m.Level + " " + m.ID + " " + m.Machine + "\n"
+	}
+	equal(t, said, "info left-out stopped\n")
 
 	refusedBy(t, "uml-balance", balance("idle"), 100, `"idle": no NAME is wanted`)
 	l.SetHost("mem-reserve", "0")

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"uml/fault"
 	"uml/test/lab"
 )
 
@@ -68,6 +69,11 @@ func TestTAPRemovedUnderGuest(t *testing.T) {
 	}
 	if r := l.Run("uml-check", "guest"); !strings.Contains(r.Out, "tap_guest") || !strings.Contains(r.Out, "does not have it open") {
 		t.Errorf("uml-check says\n%s", r.Out)
+	}
+	l.Must("ip", "link", "del", "dev", "tap_guest")
+	r = l.Run("uml-net", "up", "guest", "--log-format", "json")
+	if all := messages(t, r.Err); len(all) != 1 || all[0].ID != string(fault.CutOff) || all[0].Level != "warning" {
+		t.Errorf("said %s", r.Err)
 	}
 	m.Svc("-t")
 	m.WaitUp(pid)

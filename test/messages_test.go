@@ -8,10 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"uml/fault"
 	"uml/test/lab"
@@ -114,6 +117,12 @@ func saidIDs(t *testing.T, r lab.Result, machine string, code int, want ...fault
 	}
 }
 
+// onPair is a second disc, of which a page is half written, on a backing file of that filesystem.
+func onPair(mkfs string) string {
+	return "truncate -s 36M /run/base; mkfs.ext4 -q " + mkfs + " /run/base; cd jail; uml-disk cow create /run/base one 2>/dev/null; " +
+		half + "\nchown guest: one; cd ..; echo one,/run/base >settings/ubd1\n"
+}
+
 // Each refusal of a start that TestBadInput does not make, and what it says on the way.
 func TestMessageIDs(t *testing.T) {
 	t.Parallel()
@@ -161,6 +170,18 @@ func TestMessageIDs(t *testing.T) {
 		{"no iptables", 100, "at=$(command -v uml-run); mount -t tmpfs none /usr/sbin; exec $at --log-format json", nil, []fault.ID{fault.ProgramMissing, fault.ProgramMissing}},
 		{"alone, and over a limit", 100, "ip link add br0 type bridge; ip link set br0 up; echo bridged br0 >settings/net; ulimit -Sn 400; ulimit -Hn 500" + run, nil,
 			[]fault.ID{fault.BridgeAlone, fault.HostLimit}},
+		{"a host whose table sleeps", 100, "for f in ip ip6; do nft add table $f raw '{ flags dormant; }'; done" + run, func(l *lab.Lab, _ *lab.Machine) { l.Must("uml-net", "restore") },
+			[]fault.ID{fault.RulesFailed, fault.RulesFailed}},
+		{"a TAP that is open", 111, `socat TUN,tun-name=live_$(printf %x $(id -u guest)),tun-type=tun,iff-no-pi EXEC:"sleep 100" >/dev/null 2>&1 & sleep 1` + run, nil, []fault.ID{fault.TAPBusy}},
+		{"a kernel that reboots", 100, "sed -i s/noreboot/noreb00t/ jail/linux; rm jail/ubd0" + run, nil, []fault.ID{fault.KernelReboots, fault.DiscMissing}},
+		{"the lock is removed", 111, "(while kill -0 $$; do rm -f lock; sleep 0.1; done) >/dev/null 2>&1 &" + run, host("ping-timeout", "2000"), []fault.ID{fault.LockLost}},
+		{"a disc that is read wrongly", 100, onPair("-b 1024") + run, nil, []fault.ID{fault.DiscUnsafe}},
+		{"a disc that is mended, a wire that takes nothing, a dynamic linker that cannot be executed", 100, onPair("-b 4096") + `
+			echo yes >settings/cow-mend
+			tc qdisc add dev ext0 root bfifo limit 1
+			cp /lib64/ld-linux-x86-64.so.2 /run/ld; chmod 644 /run/ld
+			mount --bind /run/ld /lib64/ld-linux-x86-64.so.2` + run, func(l *lab.Lab, _ *lab.Machine) { l.Must("uml-net", "restore") },
+			[]fault.ID{fault.AddressUnasked, fault.COWMended, fault.AnnounceFailed, fault.ExecFailed}},
 		{"waits", 111, `
 			touch ../../machines-nostart
 			uml-run --log-format json & sleep 1; rm ../../machines-nostart; sleep 3; kill $!; wait $!`, host("stagger", "100-100"),
@@ -181,6 +202,64 @@ func TestMessageIDs(t *testing.T) {
 			saidIDs(t, m.Run("sh", "-c", test.script), machine, test.code, test.want...)
 		})
 	}
+}
+
+// What this host has and another may lack: the kernel says as it would there.
+func TestMessagesOfOldHost(t *testing.T) {
+	t.Parallel()
+	v := newVictim(t)
+	v.l.SetHost("log-format", "json")
+	refused := func(at string, says unix.Errno, want fault.ID) {
+		t.Helper()
+		_, said, _ := v.start(t, failure{at, says})
+		if all := messages(t, said); len(all) != 1 || all[0].ID != string(want) || all[0].Level != "fatal" {
+			t.Errorf("%s says %v: said %s", at, says, said)
+		}
+	}
+	refused("seccomp 0x1 #1", unix.ENOSYS, fault.HostNoSeccomp)
+	v.m.Set("cgroup", "none")
+	v.m.Set("lock", "yes")
+	refused("fsconfig #1", unix.EINVAL, fault.HostNoNoswap)
+}
+
+// A stray that cannot be ended: a tracer holds it in the middle of its exit.
+func TestMessageOfStray(t *testing.T) {
+	t.Parallel()
+	v := newVictim(t)
+	v.leftover()
+	stray := v.strays()[0]
+	runtime.LockOSThread() // tracing belongs to the thread
+	defer runtime.UnlockOSThread()
+	outside := numberOutside(t, v.l, stray)
+	if _, _, e := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(outside), 0, unix.PTRACE_O_TRACEEXIT, 0, 0); e != 0 {
+		t.Fatal("PTRACE_SEIZE:", e)
+	}
+	defer func() {
+		unix.Kill(outside, unix.SIGKILL)
+		unix.Wait4(outside, nil, unix.WALL, nil)
+		unix.PtraceDetach(outside)
+	}()
+	saidIDs(t, v.m.Run("uml-run", "--log-format", "json"), v.m.Name, 111, fault.StraysStay)
+}
+
+// numberOutside is the number that a process of the lab has here.
+func numberOutside(t *testing.T, l *lab.Lab, pid int) int {
+	t.Helper()
+	want, err := os.Stat("/proc/" + strconv.Itoa(l.PID) + "/ns/pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, _ := filepath.Glob("/proc/[0-9]*/status")
+	for _, file := range all {
+		text, _ := os.ReadFile(file)
+		ns, err := os.Stat(filepath.Dir(file) + "/ns/pid")
+		if err == nil && os.SameFile(ns, want) && regexp.MustCompile(`\nNSpid:.*\t`+strconv.Itoa(pid)+"\n").Match(text) {
+			n, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			return n
+		}
+	}
+	t.Fatalf("process %d is not seen from outside", pid)
+	return 0
 }
 
 // What a name has in it stays in its line; and the list tells what a start failed with.

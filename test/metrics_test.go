@@ -104,9 +104,31 @@ func TestMetrics(t *testing.T) {
 	if seen[`uml_guest_forged_packets{machine="guest"}`] != 3 || seen[`uml_guest_cpu_seconds_total{machine="guest"}`] < later[`uml_guest_cpu_seconds_total{machine="guest"}`] {
 		t.Errorf("served\n%s", text)
 	}
+	for unit, args := range map[string]string{"uml-metrics.service": "--listen 127.0.0.1:9744", "uml-metrics-file.service": "--output /run/unit.prom"} {
+		l.Must("rm", "-f", "/run/unit.prom")
+		all := l.Must("sh", "-c", bounded(t, unit)+` uml-metrics `+args+` >/run/metrics.log 2>&1 & pid=$!
+			timeout 60 sh -c 'until busybox wget -qO - http://127.0.0.1:9744/metrics || cat /run/unit.prom; do sleep 0.1; done' 2>/dev/null || cat /run/metrics.log
+			kill $pid 2>/dev/null || :`)
+		now := numbers(all)
+		for name := range later {
+			if _, ok := now[name]; !ok {
+				t.Errorf("with the rights of %s: no %s in\n%s", unit, name, all)
+			}
+		}
+	}
 	refusedBy(t, "uml-metrics", l.Run("uml-metrics", "--output", "/dev/null"), 100, "no regular file")
 	refusedBy(t, "uml-metrics", l.Run("uml-ctl", "metrics", "--output", "/run/x", "--listen", ":1"), 100, "one of them")
 	refusedBy(t, "uml-metrics", l.Run("setpriv", "--reuid=guest", "--regid=guest", "--clear-groups", "uml-metrics"), 100, "needs root")
+}
+
+// bounded is the command that runs another with the capabilities that a unit leaves it.
+func bounded(t *testing.T, unit string) string {
+	t.Helper()
+	found := regexp.MustCompile(`(?m)^CapabilityBoundingSet=(.*)$`).FindStringSubmatch(read(t, "../examples/systemd/"+unit))
+	if found == nil {
+		t.Fatalf("%s has no CapabilityBoundingSet", unit)
+	}
+	return "setpriv --no-new-privs --bounding-set=-all,+" + strings.ReplaceAll(strings.ToLower(strings.ReplaceAll(found[1], "CAP_", "")), " ", ",+")
 }
 
 // numbers are the samples of an exposition by name and labels.

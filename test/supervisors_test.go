@@ -90,9 +90,13 @@ func TestSystemdUnits(t *testing.T) {
 	l := lab.New(t)
 	verify := []string{"verify", "--man=no"}
 	dir := t.TempDir()
-	for _, name := range []string{"uml@.service", "uml-shelld.socket", "uml-shelld.service"} {
-		text := strings.ReplaceAll(read(t, "../examples/systemd/"+name), "/usr/local/sbin", l.Bin)
-		unit := filepath.Join(dir, name)
+	units, err := filepath.Glob("../examples/systemd/*.*[rte]") // .service, .socket, .timer
+	if err != nil || len(units) < 6 {
+		t.Fatal(units, err)
+	}
+	for _, from := range units {
+		text := strings.ReplaceAll(read(t, from), "/usr/local/sbin", l.Bin)
+		unit := filepath.Join(dir, filepath.Base(from))
 		if err := os.WriteFile(unit, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -43,5 +43,6 @@ func once(c *cli.Context) error {
 	return balance.Run(ctx, balance.Options{
 		Machines: c.String("machines"), HostDir: c.String("host-settings"), DryRun: c.Bool("dry-run"),
 		Time: c.Duration("timeout"), Young: c.Duration("young"), Out: os.Stdout, Say: cmdline.Say("uml-balance"),
+		Log: func(dir string) func(fault.ID, string) { return cmdline.Log("uml-balance", dir) },
 	})
 }

@@ -88,7 +88,8 @@ var calls = map[uint64]call{
 	unix.SYS_WAIT4:  {"wait4", nothing, []unix.Errno{unix.ECHILD}}, unix.SYS_WAITID: {"waitid", nothing, []unix.Errno{unix.ECHILD}},
 	unix.SYS_PTRACE: {"ptrace", number, []unix.Errno{unix.ESRCH}}, unix.SYS_KILL: {"kill", nothing, denied},
 	unix.SYS_PIDFD_OPEN: {"pidfd_open", nothing, noFile}, unix.SYS_PIDFD_SEND_SIGNAL: {"pidfd_send_signal", nothing, denied},
-	unix.SYS_UNAME: {"uname", nothing, failed}, unix.SYS_SYSINFO: {"sysinfo", nothing, failed},
+	unix.SYS_SECCOMP: {"seccomp", number, memory},
+	unix.SYS_UNAME:   {"uname", nothing, failed}, unix.SYS_SYSINFO: {"sysinfo", nothing, failed},
 	unix.SYS_GETRANDOM: {"getrandom", nothing, []unix.Errno{unix.EINTR}},
 
 	unix.SYS_DUP3: {"dup3", file, []unix.Errno{unix.EBUSY}},
