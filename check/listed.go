@@ -5,19 +5,20 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"uml/fault"
 	"uml/roster"
+	"uml/runscript"
 	"uml/settings"
 )
 
+// own are uml-machine's directories in the machines root (uml-machine(8), FILES).
+var own = []string{runscript.Staging, ".kept", ".moves"}
+
 // listed are the directories of the machines root that may be machines. Anything
-// else there is said: a machine with a mistyped name would never be missed. What
-// begins with a dot is no machine to svscan(8) either: uml-machine has .new, .kept
-// and .moves.
+// else there is said: a machine with a mistyped name would never be missed.
 func (c *checker) listed() (dirs []string) {
 	entries, err := os.ReadDir(c.Machines)
 	if errors.Is(err, unix.ENOENT) {
@@ -36,7 +37,7 @@ func (c *checker) listed() (dirs []string) {
 		switch {
 		case !e.IsDir():
 			c.host.warn("machines", "%s: is no directory, so no machine (put it elsewhere)", path)
-		case strings.HasPrefix(e.Name(), "."):
+		case slices.Contains(own, e.Name()):
 		case settings.CheckName(e.Name()) != nil:
 			c.host.warn("machines", "%s: no machine, since %v", path, settings.CheckName(e.Name()))
 		default:
