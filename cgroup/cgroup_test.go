@@ -196,16 +196,21 @@ func TestDevices(t *testing.T) {
 	sys := t.TempDir()
 	for name, text := range map[string]string{
 		"devices/sda/dev": "8:0\n", "devices/sda/queue/scheduler": "none [bfq]\n", "devices/sda/sda1/dev": "8:1\n", "devices/sda/sda1/partition": "1\n",
-		"devices/dm-0/dev": "253:0\n", "devices/dm-0/queue/scheduler": "[none] bfq\n", "top/io.cost.qos": "253:0 enable=0 ctrl=auto\n",
+		"devices/sdb/dev": "8:16\n", "devices/sdb/queue/scheduler": "[none] bfq\n", "top/io.cost.qos": "8:16 enable=0 ctrl=auto\n",
+		"devices/dm-0/dev": "253:0\n", "devices/dm-0/queue/scheduler": "none\n",
+		"devices/dm-1/dev": "253:1\n", "devices/dm-9/dev": "253:9\n", "devices/md0/dev": "9:0\n",
 	} {
 		h := &host{t: t, dir: sys}
 		h.write(name, text)
 	}
-	if err := os.MkdirAll(sys+"/dev/block", 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for n, to := range map[string]string{"8:0": "sda", "8:1": "sda/sda1", "253:0": "dm-0"} {
-		if err := os.Symlink("../../devices/"+to, sys+"/dev/block/"+n); err != nil {
+	for link, to := range map[string]string{
+		"dev/block/8:0": "sda", "dev/block/8:1": "sda/sda1", "dev/block/8:16": "sdb",
+		"dev/block/253:0": "dm-0", "dev/block/253:1": "dm-1", "dev/block/253:9": "dm-9", "dev/block/9:0": "md0",
+		"devices/dm-0/slaves/sda1": "sda/sda1", "devices/dm-1/slaves/sda1": "sda/sda1", "devices/dm-1/slaves/sdb": "sdb",
+		"devices/md0/slaves/dm-1": "dm-1", "devices/md0/slaves/dm-9": "dm-9",
+	} {
+		link = filepath.Join(sys, link)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(link), 0o755), os.Symlink(sys+"/devices/"+to, link)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -213,8 +218,16 @@ func TestDevices(t *testing.T) {
 	if len(all) != 2 || all[0] != "8:0" || all[1] != "253:0" || other != 1 {
 		t.Errorf("got %v, %d", all, other)
 	}
-	if !weighs(sys, sys+"/top", "8:0") || weighs(sys, sys+"/top", "253:0") {
-		t.Error("bfq, or io.cost, is taken for what it is not")
+	for d, want := range map[Device][]Device{
+		"8:0":   nil,
+		"8:16":  {"8:16"},
+		"253:0": nil,               // on a partition of sda
+		"253:1": {"8:16"},          // on sda's partition and sdb
+		"9:0":   {"8:16", "253:9"}, // on 253:1, and one whose discs are not known
+	} {
+		if not := weightless(sys, sys+"/top", d); !slices.Equal(not, want) {
+			t.Errorf("%s: weights have no effect on %v, not on %v", d, not, want)
+		}
 	}
 }
 

@@ -20,7 +20,7 @@ type Device string
 // btrfs, a network's filesystem) is counted in other.
 func devices(sys string, of []uint64) (all []Device, other int) {
 	for _, dev := range of {
-		d := whole(sys, dev)
+		d := whole(fmt.Sprintf("%s/dev/block/%d:%d", sys, unix.Major(dev), unix.Minor(dev)))
 		if d == "" {
 			other++
 		} else if !slices.Contains(all, d) {
@@ -30,10 +30,10 @@ func devices(sys string, of []uint64) (all []Device, other int) {
 	return all, other
 }
 
-// whole is a device, or that which it is a part of. /sys/dev/block/8:1 leads to
-// .../block/sda/sda1, where a partition has a file of that name, and sda/dev is "8:0".
-func whole(sys string, dev uint64) Device {
-	at, err := filepath.EvalSymlinks(fmt.Sprintf("%s/dev/block/%d:%d", sys, unix.Major(dev), unix.Minor(dev)))
+// whole is the device that a link of sysfs leads to, or that which it is a part of. /sys/dev/block/8:1
+// leads to .../block/sda/sda1, where a partition has a file of that name, and sda/dev is "8:0".
+func whole(link string) Device {
+	at, err := filepath.EvalSymlinks(link)
 	if err != nil {
 		return ""
 	}
@@ -47,8 +47,27 @@ func whole(sys string, dev uint64) Device {
 	return Device(strings.TrimSpace(string(text)))
 }
 
-// weighs says whether something on the device heeds weights: the scheduler bfq, or the
-// controller's own model of costs, which the root group has the switch of.
+// weightless are the discs below d, or d itself, on which nothing heeds weights: neither the
+// scheduler bfq nor the controller's own model of costs, which the root group has the switch of.
+// What is stacked (LVM, md, dm-crypt) hands its requests on without a scheduler, in the groups
+// that they came from, so its discs count.
+func weightless(sys, at string, d Device) (all []Device) {
+	if weighs(sys, at, d) {
+		return nil
+	}
+	slaves := path.Join(sys, "dev/block", string(d), "slaves")
+	below, _ := os.ReadDir(slaves)
+	for _, b := range below {
+		if disc := whole(path.Join(slaves, b.Name())); disc != "" {
+			all = append(all, weightless(sys, at, disc)...)
+		}
+	}
+	if len(below) == 0 {
+		all = []Device{d}
+	}
+	return all
+}
+
 func weighs(sys, at string, d Device) bool {
 	text, err := handle.ReadProc(path.Join(sys, "dev/block", string(d), "queue/scheduler"))
 	if err == nil && strings.Contains(string(text), "[bfq]") {

@@ -59,8 +59,8 @@ func (s *Share) limited() (on []Device) {
 	return on
 }
 
-// Weighs names the devices on which the share's weight has no effect.
-func (t *Tree) Weighs(s *Share) (not []Device) {
+// Weightless names the discs on which the share's weight has no effect.
+func (t *Tree) Weightless(s *Share) (not []Device) {
 	on, _ := devices("/sys", s.Files)
 	at := t.Top
 	for {
@@ -69,7 +69,11 @@ func (t *Tree) Weighs(s *Share) (not []Device) {
 		}
 		at = path.Dir(at)
 	}
-	return slices.DeleteFunc(on, func(d Device) bool { return weighs("/sys", at, d) })
+	for _, d := range on {
+		not = append(not, weightless("/sys", at, d)...)
+	}
+	slices.Sort(not)
+	return slices.Compact(not)
 }
 
 // Enter makes the guest's group what the share says and moves the process into it, with

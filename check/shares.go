@@ -33,8 +33,8 @@ func (c *checker) shares() {
 	}
 	var st unix.Stat_t
 	if unix.Stat(c.Machines, &st) == nil && t.Lost["io"] == "" {
-		for _, d := range t.Weighs(&cgroup.Share{Files: []uint64{st.Dev}}) {
-			c.host.warn("shares", "io: on device %s, which %s is on, guests' weights have no effect: neither bfq schedules it nor is it on in io.cost.qos (try: echo bfq >/sys/dev/block/%s/queue/scheduler)", d, c.Machines, d)
+		for _, d := range t.Weightless(&cgroup.Share{Files: []uint64{st.Dev}}) {
+			c.host.warn("shares", "io: on disc %s, which %s is on, guests' weights have no effect: neither bfq schedules it nor is it on in io.cost.qos (try: echo bfq >/sys/dev/block/%s/queue/scheduler)", d, c.Machines, d)
 		}
 	}
 	if !t.None() {

@@ -130,7 +130,7 @@ func (s *start) seeShares() error {
 		s.seen.warn(fmt.Sprintf("the guest runs outside of its control group, %s (try: uml-ctl restart %s)", s.groups.Group(s.m.Name), s.m.Name))
 	}
 	s.seen.well("%s: cpu %s; io %s; memory %s; pids %s", s.groups.Group(s.m.Name), cpuShare(s.m.CPU), ioShare(s.m.IO), limit(s.m.Overhead, s.m.Mem+s.m.Overhead), limit(s.m.PIDs, s.m.PIDs))
-	if not := s.groups.Weighs(s.share()); len(not) > 0 && s.m.IO.Weight != settings.DefaultWeight && s.groups.Lost["io"] == "" {
+	if not := s.groups.Weightless(s.share()); len(not) > 0 && s.m.IO.Weight != settings.DefaultWeight && s.groups.Lost["io"] == "" {
 		s.seen.warn(fmt.Sprintf("%s: a weight has no effect on %v, where neither bfq schedules nor io.cost.qos is on", s.dir.Join("settings/io"), not))
 	}
 	return s.lose(s.groups.Missing(s.share()))
