@@ -1,7 +1,7 @@
 #!/bin/sh
 # installed.sh DIR: the deb of DIR in a fresh Debian root of its own namespace: installed, upgraded,
-# removed and purged, beside a guest's directory that nothing of it may touch. Who builds it is its
-# maintainer: what lintian has to say of that is no fault of the package. What is in the rpm is the same.
+# removed and purged, beside a guest's directory that nothing of it may touch. Then the rpm, by Debian's
+# rpm, likewise. Who builds them is their maintainer: what lintian has to say of that is no fault of the package.
 set -eu
 cd "$(dirname "$0")/.."
 if [ "${1-}" != inside ]; then
@@ -14,9 +14,10 @@ if [ "${1-}" != inside ]; then
 	! dpkg-deb --fsys-tarfile "$1"/*.deb | tar -xO | grep -a -m 1 -F "$PWD" || { echo "it says where it was built: not the same bytes elsewhere"; exit 1; }
 	root=$(mktemp -d)
 	trap 'rm -rf --one-file-system "$root"' EXIT INT TERM
-	mmdebstrap --variant=minbase --include=iptables,man-db bookworm "$root"
+	mmdebstrap --variant=minbase --include=iptables,man-db,rpm bookworm "$root"
 	rm -f "$root/etc/dpkg/dpkg.cfg.d/"*
 	cp "$1"/*.deb "$root/uml.deb"
+	cp "$1"/*.rpm "$root/uml.rpm"
 	unshare --mount --pid --fork --kill-child --net --propagation private "$0" inside "$root"
 	exit
 fi
@@ -33,6 +34,8 @@ test -e /usr/lib/systemd/system/uml@.service
 ! grep -r /usr/local/sbin/uml /usr/lib/systemd/system /usr/share/doc/uml
 getent passwd umllog; getent group uml
 dpkg -V uml
+put() { grep -v /zsh | while read -r f; do stat -c '%n %A %U:%G %N' "$f"; done | sort; }
+dpkg -L uml | put >/deb.put
 
 # A guest, its account, a setting of the host.
 useradd --system --user-group --home-dir /machines/web web
@@ -55,5 +58,22 @@ grep -q 'left as they are.*/machines' /said
 kept | cmp /before -
 test -z "$(find /usr -name 'uml*' ! -path '*/doc-base/*' -print -quit)"
 dpkg -i /uml.deb
+dpkg -P uml
+
+rpm() { command rpm --force-debian --nodeps "$@"; } # dpkg, which knows what is depended on, does not tell it
+userdel umllog
+for again in -i '-U --force' '-i --force'; do # the last is a reinstallation
+	rpm $again /uml.rpm
+	getent passwd umllog
+	uml-check --version
+	command rpm -V --nodeps uml
+	[ ! -e /before.rpm ] || kept | cmp /before.rpm -
+	kept >/before.rpm # with the account, which is new
+	command rpm -ql uml | put >/rpm.put
+	! grep -v -x -F -f /deb.put /rpm.put
+done
+rpm -e uml
+kept | cmp /before.rpm -
+test -z "$(find /usr -name 'uml*' ! -path '*/doc-base/*' -print -quit)"
 END
-echo "installed, upgraded, removed, purged: the guest is as it was"
+echo "deb and rpm: installed, upgraded, removed, purged: the guest is as it was"
