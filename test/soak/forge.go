@@ -43,7 +43,7 @@ func forge(dev, ip4, prefix, hostMAC, other string) {
 			n++
 		}
 	}
-	fmt.Println("forged", n)
+	fmt.Println("sent", n) // not "forged": with a '[' at the end of a TCP time stamp that is the mark
 }
 
 // forgeries has the guest forge another's address, and many more.
@@ -58,7 +58,7 @@ func forgeries(g *guest) {
 	g.ear.forgers.Store(tap, true)
 	defer time.AfterFunc(5*time.Second, func() { g.ear.forgers.Delete(tap) })
 	said := g.inside("forge forge $(ls /sys/class/net | grep -v lo) " + strings.Join([]string{g.address, prefix, mac, other}, " ") + " 2>&1")
-	_, number, ok := strings.Cut(strings.TrimSpace(said), "forged ")
+	_, number, ok := strings.Cut(strings.TrimSpace(said), "sent ")
 	n, err := strconv.Atoi(number)
 	if !ok || err != nil {
 		g.find("could not forge: %q", said)
