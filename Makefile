@@ -19,7 +19,7 @@ build:
 	CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -buildvcs=true -o $(BIN)/ ./cmd/uml-overlay-init ./cmd/uml-appliance-init # they lie in guests' memory
 
 test: packages build
-	go test -count=1 $(RACE) $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/test$$')
+	go test -count=1 -p 4 $(RACE) $$(go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./... | grep -v '/test$$')
 	@$(MAKE) --no-print-directory -j2 guests lint
 
 # A guest waits more than it computes: several at once, and lint beside them.
