@@ -21,7 +21,7 @@ func Rescan(service string) error {
 		return &os.PathError{Op: "open", Path: name, Err: err}
 	}
 	defer unix.Close(fd)
-	if _, err := unix.Write(fd, []byte{'a'}); err != nil {
+	if _, err := unix.Write(fd, []byte{'a'}); err != nil && !errors.Is(err, unix.EPIPE) { // it has ended meanwhile
 		return fmt.Errorf("write to %s: %w", name, err)
 	}
 	return nil

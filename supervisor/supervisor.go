@@ -67,10 +67,18 @@ func order(dir *handle.Dir, o Order) error {
 		return d.notRunning()
 	}
 	defer unix.Close(fifo)
-	if _, err := unix.Write(fifo, []byte{o.letter(s)}); err != nil {
-		if errors.Is(err, unix.EAGAIN) {
-			return fault.SupervisorStuck.Temporary("%s: is full of orders that supervise does not read", d.join("control"))
-		}
+	return d.tell(fifo, o.letter(s))
+}
+
+// tell writes to the fifo, whose reader may have ended since it was opened.
+func (d *directory) tell(fifo int, letter byte) error {
+	_, err := unix.Write(fifo, []byte{letter})
+	switch {
+	case errors.Is(err, unix.EPIPE):
+		return d.notRunning()
+	case errors.Is(err, unix.EAGAIN):
+		return fault.SupervisorStuck.Temporary("%s: is full of orders that supervise does not read", d.join("control"))
+	case err != nil:
 		return fmt.Errorf("write to %s: %w", d.join("control"), err)
 	}
 	return nil

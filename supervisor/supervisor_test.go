@@ -188,6 +188,32 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// One that ends between the look at it and the order is not running.
+func TestEndsMeanwhile(t *testing.T) {
+	dir := service(t, "")
+	if err := errors.Join(os.Mkdir(dir.Join("supervise"), 0o700), unix.Mkfifo(dir.Join("supervise/control"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.OpenFile(dir.Join("supervise/control"), os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	fifo, err := d.control()
+	if fifo < 0 || err != nil {
+		t.Fatalf("got %d, %v", fifo, err)
+	}
+	defer unix.Close(fifo)
+	reader.Close()
+	if err := d.tell(fifo, 'd'); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // To another user than root the directory is closed.
 func TestOtherUser(t *testing.T) {
 	d := service(t, "")
