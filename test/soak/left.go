@@ -72,7 +72,7 @@ func (h *host) compare(when string, before, after []string) {
 
 // stays is what the first machine makes for all, as the manual says.
 func (h *host) stays(line string) bool {
-	return strings.Contains(line, "umllog") || strings.Contains(line, "/run/uml-run.ledger") || line == "file "+h.Machines+"/.new d 755 0 0 " || strings.HasPrefix(line, "group uml:")
+	return strings.Contains(line, "umllog") || strings.Contains(line, "/run/uml-run.ledger") || line == "file "+h.Machines+"/.new d 700 0 0 " || strings.HasPrefix(line, "group uml:")
 }
 
 // unlocked: nobody has a lock of a machine that is down.
