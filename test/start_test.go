@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"uml/test/lab"
 )
@@ -86,8 +87,9 @@ func TestRetryDelay(t *testing.T) {
 	m.Set("user", "nobody-here")
 	m.Activate()
 	m.WaitLog("nobody-here")
-	if s := m.Svstat(); !strings.HasPrefix(s, "up") {
-		t.Errorf("after the failure: %s", s)
+	time.Sleep(3 * time.Second) // supervise would start it each second
+	if s, said := m.Svstat(), strings.Count(m.Log(), "fatal: "); !strings.HasPrefix(s, "up") || said != 1 {
+		t.Errorf("after the failure, said %d times: %s", said, s)
 	}
 	m.Svc("-d")
 	m.WaitDown()
