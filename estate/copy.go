@@ -61,7 +61,7 @@ func Copy(ctx context.Context, o Options, from string, s Spec) (*Report, error) 
 
 // inherit takes the settings over that are not one machine's alone.
 func (d *draft) inherit(p *parting) error {
-	own, err := p.texts()
+	own, err := settings.Texts(p.at, "settings")
 	if err != nil {
 		return err
 	}

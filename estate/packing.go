@@ -12,12 +12,13 @@ import (
 	"uml/fault"
 	"uml/handle"
 	"uml/lock"
+	"uml/settings"
 )
 
 // Pack fills the passport, and opens the files.
 func (l *Leaving) Pack(ctx context.Context) error {
 	p := l.p
-	texts, err := p.texts()
+	texts, err := settings.Texts(p.at, "settings")
 	if err != nil {
 		return err
 	}

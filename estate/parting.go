@@ -158,30 +158,3 @@ func (p *parting) discFiles() (all []string) {
 	}
 	return all
 }
-
-// texts are the machine's settings as they stand.
-func (p *parting) texts() (map[string]string, error) {
-	all := map[string]string{}
-	dir, err := p.at.List("settings")
-	if err != nil {
-		return nil, err
-	}
-	defer dir.Close()
-	entries, err := dir.Entries(1000)
-	if err != nil {
-		return nil, err
-	}
-	for _, e := range entries {
-		f, err := dir.OpenEntry(e)
-		if err != nil {
-			return nil, err
-		}
-		text, err := f.Read(64 << 10)
-		f.Close()
-		if err != nil {
-			return nil, err
-		}
-		all[e.Name] = strings.TrimSuffix(string(text), "\n")
-	}
-	return all, nil
-}

@@ -161,7 +161,7 @@ func (p *parting) keep() (string, error) {
 			return "", err
 		}
 	}
-	texts, err := p.texts()
+	texts, err := settings.Texts(p.at, "settings")
 	if err != nil {
 		return "", err
 	}

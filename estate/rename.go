@@ -88,7 +88,7 @@ func (o Options) renamed(ctx context.Context, root, from, to string) (bool, erro
 
 // newName is the machine as it will be.
 func (o Options) newName(p *parting, to string) (*draft, error) {
-	texts, err := p.texts()
+	texts, err := settings.Texts(p.at, "settings")
 	if err != nil {
 		return nil, err
 	}

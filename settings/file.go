@@ -68,6 +68,35 @@ func readFile(dir *handle.Dir, e handle.Entry, set func(name string, lines []str
 	return errors.Join(faults...)
 }
 
+// Texts are the files of a machine's settings directory as they stand, unjudged, by their names:
+// for who writes them elsewhere. They are without the newline at their end; of one of more than
+// 64 KiB, which no start takes, that much.
+func Texts(parent *handle.Dir, name string) (map[string]string, error) {
+	dir, err := parent.List(name)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	entries, err := dir.Entries(maxFiles)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]string{}
+	for _, e := range entries {
+		f, err := dir.OpenEntry(e)
+		if err != nil {
+			return nil, err
+		}
+		text, err := f.Read(maxFile)
+		f.Close()
+		if err != nil {
+			return nil, err
+		}
+		all[e.Name] = strings.TrimSuffix(string(text), "\n")
+	}
+	return all, nil
+}
+
 func unknown(name string) string {
 	backup := strings.HasPrefix(name, ".") || strings.HasPrefix(name, "#")
 	for _, s := range []string{"~", ".bak", ".old", ".orig", ".swp", ".tmp", ".save"} {

@@ -3,6 +3,7 @@ package trial
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,31 +22,14 @@ const (
 // settings are the machine's own, but for the kernel, the account, the discs, and what is
 // outside of the guest: its log and its first terminal come to us.
 func (t *trial) settings() (map[string]string, error) {
-	dir, err := t.dir.List("settings")
+	all, err := settings.Texts(t.dir, "settings")
 	if err != nil {
 		return nil, err
 	}
-	defer dir.Close()
-	entries, err := dir.Entries(1000)
-	if err != nil {
-		return nil, err
-	}
-	all := map[string]string{}
-	for _, e := range entries {
-		f, err := dir.OpenEntry(e)
-		if err != nil {
-			return nil, err
-		}
-		text, err := f.Read(1 << 16)
-		f.Close()
-		if err != nil {
-			return nil, err
-		}
-		stem := strings.TrimRight(e.Name, "0123456789")
-		if stem != "con" && stem != "ssl" && stem != "ubd" {
-			all[e.Name] = string(text)
-		}
-	}
+	maps.DeleteFunc(all, func(name, _ string) bool {
+		stem := strings.TrimRight(name, "0123456789")
+		return stem == "con" || stem == "ssl" || stem == "ubd"
+	})
 	// No descriptor can be two channels' (EALREADY at the second's open).
 	all["con0"], all["con1"] = "null,fd:1", "fd:0,fd:2"
 	all["kernel"], all["user"] = t.Kernel, t.m.User.Name
