@@ -9,6 +9,8 @@ package service
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path"
 	"time"
@@ -47,10 +49,22 @@ func Open(dir, service string) (*Machine, error) {
 func (m *Machine) Close() { m.dir.Close() }
 
 // Up has its supervisor start it, and again whenever it ends.
-func (m *Machine) Up() error { return supervisor.Send(m.dir, supervisor.Start) }
+func (m *Machine) Up() error { return m.tell(supervisor.Start) }
 
 // Once has its supervisor start it if it is down, but not again when it ends.
-func (m *Machine) Once() error { return supervisor.Send(m.dir, supervisor.Once) }
+func (m *Machine) Once() error { return m.tell(supervisor.Once) }
+
+// tell gives an order to start; where nobody reads it, the error says what is missing.
+func (m *Machine) tell(o supervisor.Order) error {
+	err := supervisor.Send(m.dir, o)
+	if !errors.Is(err, supervisor.ErrNotRunning) {
+		return err
+	}
+	if linked, e := m.linked(); linked && e == nil {
+		return fmt.Errorf("%w (linked into %s: nothing has looked there yet)", err, m.into)
+	}
+	return fmt.Errorf("%w (try: uml-ctl activate %s)", err, m.Name)
+}
 
 // Down keeps it down once it has ended, which its init is asked for: whether it does
 // is not waited for. A start is ended.

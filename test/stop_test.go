@@ -68,7 +68,10 @@ func TestService(t *testing.T) {
 	l.Must("ln", "-s", "/run", m.Link())
 	refusedBy(t, "uml-ctl", l.Run("uml-ctl", "activate", "guest"), 100, "uml-guest: leads to /run, not to ")
 	l.Must("rm", m.Link())
-	refusedBy(t, "uml-ctl", l.Run("uml-ctl", "up", "guest"), 111, "supervise: supervise is not running")
+	refusedBy(t, "uml-ctl", l.Run("uml-ctl", "up", "guest"), 111, "supervise: supervise is not running (try: uml-ctl activate guest)")
+	l.Must("mkdir", "/run/unseen")
+	l.Must("ln", "-s", m.Dir, "/run/unseen/uml-guest")
+	refusedBy(t, "uml-ctl", l.Run("uml-ctl", "--service", "/run/unseen", "restart", "guest"), 111, "supervise: supervise is not running (linked into /run/unseen: nothing has looked there yet)")
 	if got := ctl(t, l, "stop", "--all"); got != "guest: was down\n" {
 		t.Errorf("got %q", got)
 	}
