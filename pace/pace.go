@@ -41,6 +41,7 @@ type Start struct {
 	Pace     func() settings.Pace                           // as it is set now: it is asked at each look
 	Booted   func(_ context.Context, pid int, g Guest) bool // whether a guest shows a sign of life; known before the context ends
 	Waits    func(place, of int, why string)                // told once, when the wait begins
+	Gather   time.Duration                                  // it stands in the queue for that long first, while others come
 
 	own      process.ID                    // the zero one is this process
 	pressure func() (pressure.Some, error) // the host's if nil
@@ -67,6 +68,9 @@ func Take(ctx context.Context, s Start) (slot *Slot, waited bool, err error) {
 		return nil, false, fmt.Errorf("%s: %w", s.Dir, err)
 	}
 	defer q.close()
+	if err := q.gather(ctx); err != nil {
+		return nil, false, err
+	}
 	for looked := false; ; {
 		t, err := q.turn(ctx)
 		if err != nil || t.why == "" {

@@ -182,6 +182,39 @@ func TestFree(t *testing.T) {
 	w.goesOn()
 }
 
+// Of those who come together the one of most priority is the first, though another came before.
+func TestGather(t *testing.T) {
+	h := newHost(t, 1)
+	first, _ := h.start(50)
+	first.Gather = 2 * time.Second
+	told := make(chan struct{})
+	first.Waits = func(int, int, string) { close(told) }
+	ctx, end := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { _, _, err := Take(ctx, first); done <- err }()
+	for deadline := time.Now().Add(time.Minute); len(h.names()) == 0; time.Sleep(look / 10) {
+		if time.Now().After(deadline) {
+			t.Fatal("it does not come")
+		}
+	}
+	if names := h.names(); !strings.HasPrefix(names[0], waits) {
+		t.Fatalf("it is not in the queue: %q", names)
+	}
+	second, _ := h.start(99)
+	h.atOnce(second)
+	select {
+	case <-told:
+	case err := <-done:
+		t.Fatalf("it did not wait: %v", err)
+	case <-time.After(time.Minute):
+		t.Fatal("it neither waits nor goes on")
+	}
+	end()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 // A start that finds a guest which has booted, and whom nobody has looked at since, does
 // not wait; nor does one alone, whatever the pressure.
 func TestAlone(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"uml/pressure"
 	"uml/process"
@@ -46,6 +47,22 @@ func (q *queue) close() {
 		q.ticket.f.Close()
 	}
 	q.directory.close()
+}
+
+// gather has it in the queue, and looks at nothing yet.
+func (q *queue) gather(ctx context.Context) error {
+	if q.Gather == 0 {
+		return nil
+	}
+	if err := q.hold(ctx, func() error { return q.stand("its turn") }); err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(q.Gather):
+		return nil
+	}
 }
 
 // A turn is what a look at the queue came to.

@@ -52,6 +52,7 @@ func (s *start) stopGaps(ctx context.Context, p *pacing) (again bool, err error)
 		return false, nil
 	}
 	tell(nameBusy)
+	p.gather = lookAgain + lookAgain/4
 	return true, s.stagger(ctx)
 }
 

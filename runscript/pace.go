@@ -3,6 +3,7 @@ package runscript
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"uml/fault"
 	"uml/pace"
@@ -13,8 +14,9 @@ import (
 // the next.
 type pacing struct {
 	say    func(fault.ID, string)
-	passed bool       // it has had its turn
-	slot   *pace.Slot // nil: it needs none
+	passed bool          // it has had its turn
+	gather time.Duration // all come out of the same gap, but see its end within so long: the queue is to order them
+	slot   *pace.Slot    // nil: it needs none
 }
 
 // takeTurn is the last of step 2: where many are to start, they do a few at a time. If the
@@ -35,20 +37,22 @@ func (s *start) takeTurn(ctx context.Context, p *pacing) (again bool, err error)
 		Priority: s.m.Priority,
 		Dir:      pace.Dir,
 		Pace:     s.pace,
+		Gather:   p.gather,
 		Booted:   signs.booted,
 		Waits: func(place, of int, why string) {
 			tell(NamePace)
 			s.Say(fault.WaitsPace, fmt.Sprintf("waits: %s", Place(place, of, why)))
 		},
 	})
-	p.passed, p.slot = true, slot
+	again = waited || p.gather > 0
+	p.passed, p.gather, p.slot = true, 0, slot
 	if ctx.Err() != nil {
 		return false, context.Cause(ctx)
 	}
 	if err != nil {
 		s.Say(fault.PaceUnusable, fmt.Sprintf("warning: starts without waiting for others: %v", err))
 	}
-	return waited, nil
+	return again, nil
 }
 
 // Place says what a start waits for.
