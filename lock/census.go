@@ -23,13 +23,14 @@ type file [2]uint64
 // TakeCensus looks through /proc. It takes some 5 microseconds a descriptor.
 func TakeCensus() (Census, error) {
 	all := Census{}
-	return all, eachProcess(all.add)
+	var a allowance
+	return all, eachProcess(func(pid int) error { return all.add(pid, &a) })
 }
 
 // add looks through one process's descriptors.
-func (c Census) add(pid int) error {
-	return eachLocked(pid, func(id file, taker int) error {
-		if !slices.ContainsFunc(c[id], func(h Holder) bool { return h.PID == pid }) {
+func (c Census) add(pid int, a *allowance) error {
+	return eachLocked(pid, nil, a, func(id file, taker int) error {
+		if l := len(c[id]); l == 0 || c[id][l-1].PID != pid { // it is one process after the other
 			c[id] = append(c[id], Holder{PID: pid, Taker: taker})
 		}
 		return nil

@@ -49,8 +49,9 @@ func Find(f *os.File) ([]Holder, error) {
 		return nil, fmt.Errorf("stat %s: %w", f.Name(), err)
 	}
 	var holders []Holder
+	var a allowance
 	err := eachProcess(func(pid int) error {
-		h, found, err := holds(pid, &st)
+		h, found, err := holds(pid, &st, &a)
 		if found {
 			holders = append(holders, h)
 		}
@@ -91,11 +92,8 @@ func eachProcess(do func(pid int) error) error {
 func gone(err error) bool { return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) }
 
 // holds looks through one process's descriptors.
-func holds(pid int, st *unix.Stat_t) (h Holder, found bool, err error) {
-	err = eachLocked(pid, func(id file, taker int) error {
-		if id != (file{st.Dev, st.Ino}) {
-			return nil
-		}
+func holds(pid int, st *unix.Stat_t, a *allowance) (h Holder, found bool, err error) {
+	err = eachLocked(pid, &file{st.Dev, st.Ino}, a, func(_ file, taker int) error {
 		status, err := handle.ReadProc("/proc/" + strconv.Itoa(pid) + "/status")
 		if err != nil {
 			return err
@@ -112,11 +110,11 @@ func holds(pid int, st *unix.Stat_t) (h Holder, found bool, err error) {
 // errEnough ends eachLocked.
 var errEnough = errors.New("enough")
 
-// eachLocked calls do for each of a process's descriptors that has a flock, until it
-// returns an error other than that one is gone. The lock line's device is the
-// filesystem's, which need not be what stat says (btrfs, overlayfs): so the file
-// itself is asked.
-func eachLocked(pid int, do func(id file, taker int) error) error {
+// eachLocked calls do for each of a process's descriptors that has a flock, of that file
+// alone if one is wanted, until it returns an error other than that one is gone. The lock
+// line's device is the filesystem's, which need not be what stat says (btrfs, overlayfs):
+// so the file itself is asked.
+func eachLocked(pid int, wanted *file, a *allowance, do func(id file, taker int) error) error {
 	dir := "/proc/" + strconv.Itoa(pid)
 	infos, err := os.Open(dir + "/fdinfo")
 	if err != nil {
@@ -127,16 +125,30 @@ func eachLocked(pid int, do func(id file, taker int) error) error {
 	if err != nil {
 		return err
 	}
+	r := reader{a, pid, -1}
 	for _, fd := range fds {
-		if err := ifLocked(dir, fd, do); err != nil && !gone(err) {
+		if err := r.ifLocked(dir, fd, wanted, do); err != nil && !gone(err) {
 			return err
 		}
 	}
 	return nil
 }
 
-func ifLocked(dir, fd string, do func(id file, taker int) error) error {
+func (r *reader) ifLocked(dir, fd string, wanted *file, do func(id file, taker int) error) error {
+	var id file
+	if over := r.over(); wanted != nil || over {
+		st, err := handle.Known(path.Join(dir, "fd", fd))
+		// One that root may not look at is in an account's own filesystem (FUSE).
+		if id = (file{st.Dev, st.Ino}); err != nil || wanted != nil && id != *wanted {
+			return nil
+		}
+		if over {
+			return do(id, r.pid)
+		}
+	}
+	begun := time.Now()
 	info, err := handle.HeadProc(path.Join(dir, "fdinfo", fd))
+	r.spent(time.Since(begun))
 	if err != nil {
 		return err
 	}
@@ -144,11 +156,16 @@ func ifLocked(dir, fd string, do func(id file, taker int) error) error {
 	if !ok {
 		return nil
 	}
-	st, err := handle.Known(path.Join(dir, "fd", fd))
-	if err != nil || st.Ino != inode {
-		return err
+	if wanted == nil {
+		st, err := handle.Known(path.Join(dir, "fd", fd))
+		if id = (file{st.Dev, st.Ino}); err != nil {
+			return nil
+		}
 	}
-	return do(file{st.Dev, st.Ino}, taker)
+	if id[1] != inode {
+		return nil
+	}
+	return do(id, taker)
 }
 
 // flockTaker finds "lock:\t1: FLOCK  ADVISORY  WRITE 359 00:13:11691 0 EOF" in the
@@ -182,6 +199,7 @@ func end(f *os.File, holders []Holder, uid int) error {
 	if err := unix.Fstat(int(f.Fd()), &st); err != nil {
 		return fmt.Errorf("stat %s: %w", f.Name(), err)
 	}
+	var a allowance
 	var fds []unix.PollFd
 	var ending []Holder
 	defer func() {
@@ -198,7 +216,7 @@ func end(f *os.File, holders []Holder, uid int) error {
 			return fmt.Errorf("stray process %d: pidfd_open: %w", h.PID, err)
 		}
 		fds = append(fds, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
-		now, found, err := holds(h.PID, &st)
+		now, found, err := holds(h.PID, &st, &a)
 		if err != nil && !gone(err) {
 			return fmt.Errorf("stray process %d: %w", h.PID, err)
 		}

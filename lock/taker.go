@@ -47,7 +47,7 @@ func readTable() (map[uint64][]int, error) {
 func Taker(dir *handle.Dir) (*Holder, error) {
 	st, err := dir.Lstat(Name)
 	if pid := Read(dir).PID; err == nil && pid > 0 {
-		if h, found, err := holds(pid, &st); err == nil && found && h.Taker == pid {
+		if h, found, err := holds(pid, &st, new(allowance)); err == nil && found && h.Taker == pid {
 			return &h, nil
 		}
 	}
@@ -80,7 +80,7 @@ func (t *Table) Taker(dir *handle.Dir, likely int) (taker *Holder, taken bool, e
 		return &Holder{PID: likely, Taker: likely}, true, nil
 	}
 	for _, pid := range pids {
-		h, found, err := holds(pid, &st)
+		h, found, err := holds(pid, &st, new(allowance))
 		if err != nil && !gone(err) {
 			return nil, true, fmt.Errorf("look whether process %d holds %s: %w", pid, name, err)
 		}
