@@ -92,7 +92,7 @@ func (s *start) guest() pace.Guest {
 
 // end lets the slot go. The calling thread may be in the jail.
 func (p *pacing) end() {
-	if p.slot != nil {
+	if p.slot != nil && !isUsers() {
 		if err := elsewhere(p.slot.Close); err != nil {
 			p.say(fault.PaceUnusable, fmt.Sprintf("warning: its slot is free only when this process ends: %v", err))
 		}

@@ -76,6 +76,31 @@ func TestFaultsBesideTheGuest(t *testing.T) {
 	}
 }
 
+// From the moment on at which a start is the guest's user, he can stop it for good: what
+// fails then takes no lock any more, of the ledger or of the queue, for which all other
+// starts of the host would wait.
+func TestFailsAsUser(t *testing.T) {
+	t.Parallel()
+	v := newVictim(t)
+	v.reset()
+	r, err := v.host.Run(inject.Plan{
+		Dir: v.m.Dir, Output: filepath.Join(v.l.Dir, "said"), Args: []string{filepath.Join(v.l.Bin, "uml-run")},
+		Point: "execve /linux #1", Errno: unix.EIO, List: true, Timeout: lab.Patience,
+	})
+	at := slices.Index(r.Points, "setresuid #1")
+	if err != nil || !r.Met || code(r) != 111 || at < 0 {
+		t.Fatalf("%v, %v at %q", err, r.Status, r.Points)
+	}
+	locks := func(point string) bool { return strings.HasPrefix(point, "flock ") }
+	if before := slices.IndexFunc(r.Points[:at], locks); before < 0 {
+		t.Error("it locked nothing before")
+	}
+	if after := slices.IndexFunc(r.Points[at:], locks); after >= 0 {
+		t.Errorf("as the user: %s", r.Points[at+after])
+	}
+	v.boots()
+}
+
 // each tries the faults of the points: the suite a small part, make faults all.
 // FAULTS=SEED tries another part.
 func each(t *testing.T, points []string, try func(failure) string) {
