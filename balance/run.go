@@ -89,7 +89,8 @@ func (o Options) do(ctx context.Context, s *seen, p Plan) error {
 			if now != c.From {
 				_, err := fmt.Fprintln(o.Out, c.line(now))
 				failed = errors.Join(failed, err)
-			} else if err != nil {
+			}
+			if err != nil {
 				o.Say(fmt.Sprintf("%s: stays at %v: %v", c.Guest, now, err))
 			}
 		})

@@ -11,6 +11,7 @@ import (
 
 	"uml/appliance"
 	"uml/cgroup"
+	"uml/fault"
 	"uml/runscript"
 	"uml/settings"
 )
@@ -100,7 +101,7 @@ func (o Options) groups(root string) error {
 	}
 	removed, err := cgroup.Collect(func(m string) bool { return !slices.Contains(names, m) }, o.DryRun)
 	for _, g := range removed {
-		fmt.Fprintln(o.Out, "remove "+g)
+		fmt.Fprintln(o.Out, "remove "+fault.Line(g)) // to whom a part of the hierarchy was delegated he names it
 	}
 	return err
 }

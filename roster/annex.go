@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"uml/fault"
 	"uml/handle"
 	"uml/jail"
 )
@@ -48,7 +49,7 @@ func file(dir *handle.Dir, device string, st *unix.Stat_t) string {
 		names, _ := in.Names(64)
 		for _, name := range names {
 			if is, err := in.Lstat(name); err == nil && is.Dev == st.Dev && is.Ino == st.Ino {
-				return name
+				return fault.Line(name) // the user chooses it
 			}
 		}
 	}
