@@ -102,8 +102,13 @@ func unknown(name string) string {
 	for _, s := range []string{"~", ".bak", ".old", ".orig", ".swp", ".tmp", ".save"} {
 		backup = backup || strings.HasSuffix(name, s)
 	}
-	if backup {
+	switch {
+	case backup:
 		return "is not a setting, but looks like an editor's copy of one (remove it)"
+	case knownHost(name):
+		return "is not a setting of a machine, but of the host (" + DefaultHostDir + "/" + name + ")"
+	case known(name):
+		return "is not a setting of the host, but of a machine (settings/" + name + " of its directory)"
 	}
 	return "is not a setting (see uml-machine(5))"
 }

@@ -108,7 +108,8 @@ func TestReadHostFaults(t *testing.T) {
 		{"overcommit", "NaN", `"NaN"` + noTimes},
 		{"mem-reserve", "512K", `"512K" is nothing to keep (try 2G)`},
 		{"mem-reserve", "5%", `"5%"` + noSize},
-		{"mem", "1G", "is not a setting (see uml-machine(5))"},
+		{"mem", "1G", "is not a setting of the host, but of a machine (settings/mem of its directory)"},
+		{"colour", "red", "is not a setting (see uml-machine(5))"},
 	} {
 		dir := hostDir(t, map[string]string{c.file: c.value})
 		_, err := ReadHost(dir)

@@ -46,6 +46,7 @@ func TestHostileFiles(t *testing.T) {
 		{"other letters", text("MEM", "64M"), "MEM: is not a setting (see uml-machine(5))"},
 		{"a name of escapes", text("\x1b[2J\n", ""), `\x1b[2J\n: is not a setting (see uml-machine(5))`},
 		{"a leading zero", text("ubd01", "x"), "ubd01: is not a setting (see uml-machine(5))"},
+		{"the host's", text("pace", "4"), "pace: is not a setting of a machine, but of the host (/etc/uml-run/pace)"},
 		{"backup~", text("mem~", ""), "mem~: is not a setting, but looks like an editor's copy of one (remove it)"},
 		{".swp", text(".mem.swp", ""), ".mem.swp: is not a setting, but looks like an editor's copy of one (remove it)"},
 		{"#autosave#", text("#mem#", ""), "#mem#: is not a setting, but looks like an editor's copy of one (remove it)"},

@@ -108,7 +108,9 @@ func numberedName(name string) (stem string, n int) {
 func (m *Machine) set(name string, lines []string) error {
 	switch name {
 	case "cpu", "io", "overhead", "pids":
-		m.shares = append(m.shares, name)
+		if len(lines) > 0 { // an empty one asks for no bound
+			m.shares = append(m.shares, name)
+		}
 	}
 	switch name {
 	case "user":
