@@ -52,7 +52,7 @@ func (s *start) stopGaps(ctx context.Context, p *pacing) (again bool, err error)
 		return false, nil
 	}
 	tell(nameBusy)
-	p.gather = lookAgain + lookAgain/4
+	p.gather = 2 * lookAgain
 	return true, s.stagger(ctx)
 }
 

@@ -123,7 +123,7 @@ func (s *start) seeClaimed(state *netsetup.State) error {
 		s.seen.warn(fmt.Sprintf("too much is there: %s (try: uml-net up %s)", c, s.m.Real))
 	}
 	if state.Exists && !state.Opened {
-		s.seen.warn(fmt.Sprintf("%s: the guest does not have it open: its device is down, or the TAP was made anew since (try: uml-net up %s; uml-ctl restart %s)", state.TAP, s.m.Name, s.m.Name))
+		s.seen.warn(fmt.Sprintf("%s: the guest does not have it open: it boots, its device is down, or the TAP was made anew since (then: uml-net up %s; uml-ctl restart %s)", state.TAP, s.m.Name, s.m.Name))
 	}
 	if state.Whole() && state.Opened {
 		s.seen.well("%s", claims(state))
