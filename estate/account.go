@@ -35,7 +35,7 @@ func checkAccount(name string) error {
 // addAccount makes the machine's account, by the host's own useradd: it knows login.defs, the
 // locks and what else looks at accounts here. It keeps the stage's lock should we be killed.
 func (s *stage) addAccount(ctx context.Context, shell string) (settings.Account, error) {
-	err := account(ctx, s.lock, "useradd", "--system", "--user-group", "--no-create-home",
+	err := account(ctx, s.lock.File, "useradd", "--system", "--user-group", "--no-create-home",
 		"--home-dir", s.note.Home, "--shell", shell, "--", s.note.Account)
 	if err != nil {
 		return settings.Account{}, err
@@ -56,7 +56,7 @@ func (s *stage) removeAccount(ctx context.Context) error {
 	if err := endAll(u.Uid); err != nil {
 		return err
 	}
-	if err := account(ctx, s.lock, "userdel", "--", s.note.Account); err != nil {
+	if err := account(ctx, s.lock.File, "userdel", "--", s.note.Account); err != nil {
 		return err
 	}
 	return s.removeGroup(ctx)
@@ -107,7 +107,7 @@ func (s *stage) removeGroup(ctx context.Context) error {
 	if used, err := groupUsed(g.Gid); used || err != nil {
 		return err
 	}
-	return account(ctx, s.lock, "groupdel", "--", s.note.Account)
+	return account(ctx, s.lock.File, "groupdel", "--", s.note.Account)
 }
 
 // groupUsed says whether an account has the group as its own.

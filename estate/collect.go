@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"uml/appliance"
@@ -39,6 +40,9 @@ func Collect(ctx context.Context, o Options, older *time.Duration) error {
 		return err
 	}
 	defer all.Close()
+	if err := letGo(root); err != nil {
+		faults = append(faults, err)
+	}
 	for _, name := range staged(root) {
 		s, err := find(root, name)
 		if errors.Is(err, errBusy) {
@@ -49,6 +53,22 @@ func Collect(ctx context.Context, o Options, older *time.Duration) error {
 			continue
 		}
 		faults = append(faults, o.collect(ctx, s, older))
+	}
+	return errors.Join(faults...)
+}
+
+// letGo removes names' locks that a killed uml-machine has left: they hold nothing.
+func letGo(root string) error {
+	entries, err := os.ReadDir(filepath.Join(root, staging))
+	faults := []error{err}
+	for _, e := range entries {
+		if name, ok := strings.CutPrefix(e.Name(), "."); ok && settings.CheckName(name) == nil {
+			l, err := holdName(root, name)
+			if err == nil {
+				err = l.Close()
+			}
+			faults = append(faults, ignore(err, errBusy))
+		}
 	}
 	return errors.Join(faults...)
 }
@@ -148,10 +168,8 @@ func (o Options) leftAccount(ctx context.Context, root, dir string) error {
 		return err
 	}
 	s := &stage{root: root, dir: dir, note: n}
-	if s.lock, err = open(dir); err != nil {
-		return err
-	}
-	if err := flock(s.lock, false); err != nil {
+	base := filepath.Base(dir)
+	if s.lock, err = holdName(root, base[:strings.LastIndex(base, movedMark)]); err != nil {
 		return ignore(err, errBusy)
 	}
 	defer s.lock.Close()
@@ -173,10 +191,7 @@ func (o Options) notes(root string) error {
 		if _, err := os.Lstat(file); err != nil {
 			continue
 		}
-		f, err := open(filepath.Dir(file))
-		if err == nil {
-			err = flock(f, false)
-		}
+		l, err := holdName(root, name)
 		if errors.Is(err, errBusy) {
 			continue
 		}
@@ -186,7 +201,9 @@ func (o Options) notes(root string) error {
 		if err == nil {
 			fmt.Fprintln(o.Out, "remove "+file)
 		}
-		f.Close()
+		if l != nil {
+			l.Close()
+		}
 		faults = append(faults, err)
 	}
 	return errors.Join(faults...)

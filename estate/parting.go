@@ -22,7 +22,7 @@ type parting struct {
 	root string
 	name string
 	dir  string
-	lock *os.File // of the directory, as of one in staging
+	lock *hold // of the name; nil in a dry run where nobody can be at work
 	at   *handle.Dir
 	m    *settings.Machine
 	held *os.File // the machine's lock, from quiet on
@@ -58,14 +58,18 @@ func (o Options) seize(root, name string) (p *parting, err error) {
 			p.close()
 		}
 	}()
-	if p.lock, err = open(p.dir); err != nil {
-		return p, fault.MachineMissing.Permanent("%s: there is no such machine", p.dir)
+	if st, err := os.Lstat(p.dir); err != nil || !st.IsDir() {
+		return p, p.missing()
 	}
-	if err := flock(p.lock, false); err != nil {
-		p.lock = nil
-		return p, err
+	if _, err := os.Lstat(filepath.Join(root, staging)); err == nil || !o.DryRun {
+		if p.lock, err = holdName(root, name); err != nil {
+			return p, err
+		}
 	}
-	if p.at, err = handle.OpenDir(p.dir); err != nil {
+	if p.at, err = handle.OpenDir(p.dir); errors.Is(err, os.ErrNotExist) { // removed meanwhile
+		return p, p.missing()
+	}
+	if err != nil {
 		return p, err
 	}
 	if err := p.at.RootsAlone(); err != nil {
@@ -78,17 +82,22 @@ func (o Options) seize(root, name string) (p *parting, err error) {
 	return p, nil
 }
 
+func (p *parting) missing() error {
+	return fault.MachineMissing.Permanent("%s: there is no such machine", p.dir)
+}
+
 func (p *parting) close() {
 	if p == nil {
 		return
 	}
-	for _, f := range []*os.File{p.held, p.lock} {
-		if f != nil {
-			f.Close()
-		}
+	if p.held != nil {
+		p.held.Close()
 	}
 	if p.at != nil {
 		p.at.Close()
+	}
+	if p.lock != nil {
+		p.lock.Close()
 	}
 }
 

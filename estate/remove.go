@@ -93,7 +93,7 @@ func (p *parting) what(r Removal) string {
 
 // takeApart begins where it cannot be taken back.
 func (p *parting) takeApart(ctx context.Context, r Removal) error {
-	s := &stage{root: p.root, name: p.name, dir: p.dir, lock: p.lock}
+	s := &stage{root: p.root, name: p.name, dir: p.dir}
 	home, ours := p.ours()
 	s.note.User = p.m.User.Name
 	if ours {
@@ -115,14 +115,14 @@ func (p *parting) takeApart(ctx context.Context, r Removal) error {
 	}
 	defer all.Close()
 	to := filepath.Join(p.root, staging, p.name)
-	if err := p.o.clear(ctx, p.root, p.name); err != nil { // of a new one of that name, killed
+	if err := p.clear(ctx); err != nil {
 		return err
 	}
 	if err := unix.Renameat2(unix.AT_FDCWD, p.dir, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE); err != nil {
 		return fmt.Errorf("move %s to %s: %w", p.dir, to, err)
 	}
-	s.dir = to
 	p.held.Close()
+	s.dir, s.lock = to, p.lock
 	p.held, p.lock = nil, nil // undo lets it go
 	if err := errors.Join(syncDir(p.root), syncDir(filepath.Dir(to)), p.o.undo(ctx, s)); err != nil {
 		return fmt.Errorf("%w (%w)", err, ErrLeft)
@@ -134,6 +134,20 @@ func (p *parting) takeApart(ctx context.Context, r Removal) error {
 		fmt.Fprintf(p.o.Out, "%s: account %s is left, since its home is not the machine's directory (userdel %s)\n", p.name, p.m.User.Name, p.m.User.Name)
 	}
 	return nil
+}
+
+// clear makes room in staging, where a new one of that name may lie that was killed.
+func (p *parting) clear(ctx context.Context) (err error) {
+	if _, err := os.Lstat(filepath.Join(p.root, staging, p.name)); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	p.lock.Close() // it is needed there; machine and staging are held meanwhile
+	p.lock = nil
+	if err := p.o.clear(ctx, p.root, p.name); err != nil {
+		return err
+	}
+	p.lock, err = holdName(p.root, p.name)
+	return err
 }
 
 // keep moves discs and settings to a place of root's alone. The account's number may be another's

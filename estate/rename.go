@@ -236,9 +236,9 @@ func (s *stage) renameAccount(ctx context.Context) error {
 	name := firstLine(string(text))
 	if home, err := lookHome(name); err == nil && home == old {
 		if name != from {
-			return account(ctx, s.lock, "usermod", "--home", s.note.Home, "--", name)
+			return account(ctx, s.lock.File, "usermod", "--home", s.note.Home, "--", name)
 		}
-		if err := account(ctx, s.lock, "usermod", "--login", s.name, "--home", s.note.Home, "--", name); err != nil {
+		if err := account(ctx, s.lock.File, "usermod", "--login", s.name, "--home", s.note.Home, "--", name); err != nil {
 			return err
 		}
 	}
@@ -264,7 +264,7 @@ func (s *stage) renameGroup(ctx context.Context, from string) error {
 	if err != nil || u.Gid != g.Gid {
 		return err
 	}
-	return account(ctx, s.lock, "groupmod", "--new-name", s.name, "--", from)
+	return account(ctx, s.lock.File, "groupmod", "--new-name", s.name, "--", from)
 }
 
 func firstLine(text string) string {

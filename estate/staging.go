@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -42,7 +41,7 @@ type note struct {
 type stage struct {
 	root, name string
 	dir        string
-	lock       *os.File // of the directory: programs that we start keep it too
+	lock       *hold // of the name
 	note       note
 }
 
@@ -72,10 +71,13 @@ func (o Options) claim(ctx context.Context, root, name string, n note, check fun
 		return nil, err
 	}
 	s := &stage{root: root, name: name, dir: filepath.Join(root, staging, name), note: n}
-	if s.lock, err = hold(s.dir, 0o755, false); err != nil {
+	if s.lock, err = holdName(root, name); err != nil {
 		return nil, err
 	}
-	if err := s.write(); err != nil {
+	if err = os.Mkdir(s.dir, 0o755); err == nil {
+		err = errors.Join(os.Chmod(s.dir, 0o755), s.write())
+	}
+	if err != nil {
 		s.lock.Close()
 		return nil, err
 	}
@@ -100,98 +102,25 @@ func (o Options) clear(ctx context.Context, root, name string) error {
 }
 
 // find is what was left under a name; nil if there is nothing.
-func find(root, name string) (*stage, error) {
-	s := &stage{root: root, name: name, dir: filepath.Join(root, staging, name)}
-	f, err := open(s.dir)
-	if errors.Is(err, os.ErrNotExist) {
+func find(root, name string) (s *stage, err error) {
+	s = &stage{root: root, name: name, dir: filepath.Join(root, staging, name)}
+	there := func() bool { _, err := os.Lstat(s.dir); return !errors.Is(err, os.ErrNotExist) }
+	if !there() {
 		return nil, nil
 	}
-	if err == nil {
-		err = flock(f, false)
-	}
-	if err != nil {
+	if s.lock, err = holdName(root, name); err != nil {
 		return nil, err
 	}
-	s.lock = f
+	if !there() { // meanwhile
+		s.lock.Close()
+		return nil, nil
+	}
 	s.note, err = readNote(s.dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		f.Close()
+		s.lock.Close()
 		return nil, err
 	}
 	return s, nil
-}
-
-func open(dir string) (*os.File, error) {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
-	}
-	return os.NewFile(uintptr(fd), dir), nil
-}
-
-// holdStaging waits until no other claims anything. Who can read a directory can lock it, and
-// have all wait: it is root's alone.
-func holdStaging(root string) (*os.File, error) {
-	return hold(filepath.Join(root, staging), 0o700, true)
-}
-
-// hold makes a directory of root's and locks it.
-func hold(dir string, mode os.FileMode, wait bool) (*os.File, error) {
-	for range 10 {
-		if err := os.Mkdir(dir, mode); err != nil && !errors.Is(err, os.ErrExist) {
-			return nil, err
-		}
-		f, err := open(dir)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // removed between the two
-		}
-		if err == nil {
-			if err = f.Chmod(mode); err != nil {
-				f.Close()
-			}
-		}
-		if err == nil {
-			err = flock(f, wait)
-		}
-		if err != nil {
-			return nil, err
-		}
-		var mine, there unix.Stat_t
-		if unix.Fstat(int(f.Fd()), &mine) == nil && unix.Lstat(dir, &there) == nil && mine.Ino == there.Ino && mine.Dev == there.Dev {
-			return f, nil
-		}
-		f.Close()
-	}
-	return nil, fault.Temporary("%s: removed again and again", dir)
-}
-
-var errBusy = errors.New("another uml-machine is at work on it")
-
-func flock(f *os.File, wait bool) error {
-	how := unix.LOCK_EX
-	if !wait {
-		how |= unix.LOCK_NB
-	}
-	err := unix.EINTR
-	for errors.Is(err, unix.EINTR) {
-		if err, _ = unix.Flock(int(f.Fd()), how).(unix.Errno); err == 0 {
-			return nil
-		}
-	}
-	defer f.Close()
-	if err == unix.EWOULDBLOCK {
-		return heldBy(f)
-	}
-	return fmt.Errorf("lock %s: %w", f.Name(), err)
-}
-
-// heldBy says who has the lock: a machine's directory everybody can open, and lock.
-func heldBy(f *os.File) error {
-	holders, err := lock.Find(f)
-	if err == nil && len(holders) > 0 && !slices.ContainsFunc(holders, func(h lock.Holder) bool { return slices.Contains(h.UIDs[:], 0) }) {
-		return fault.Busy.Temporary("%s: locked by process %d of user %d, which is no uml-machine (end it)", f.Name(), holders[0].PID, holders[0].UIDs[0])
-	}
-	return fault.Temporary("%s: %w", f.Name(), errBusy)
 }
 
 // write puts the note on the disc.

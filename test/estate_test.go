@@ -80,6 +80,9 @@ func TestEstate(t *testing.T) {
 	l.Must("uml-ctl", "deactivate", "carl")
 
 	refusedBy(t, "uml-machine", machine(l, "remove", "carl"), 100, "say --yes")
+	// Nor is it kept by what a killed new one of that name has left, or by who locks its directory.
+	l.Must("mkdir", "-p", l.Machines+"/.new/bert/jail")
+	l.Must("sh", "-c", "setpriv --reuid=65534 --clear-groups flock --no-fork -x $0 sleep 1000 & until flock -n $0 true; [ $? = 1 ]; do :; done", l.Machines+"/bert")
 	l.Must("uml-machine", "remove", "bert", "--yes")
 	l.Must("ln", "-s", "/etc", filepath.Join(mc.Jail, "etc"))
 	l.Must("uml-machine", "remove", "carl", "--yes", "--keep-discs")
@@ -114,7 +117,7 @@ func TestNewKilled(t *testing.T) {
 	for i := range rounds(t) {
 		wait := random.Float64() * 2.5
 		l.Must("sh", "-c", `uml-machine -q new anna --template small --cow --ip4 192.0.2.21 >/dev/null 2>&1 & p=$!; sleep $1; kill -9 $p; wait
-			while pgrep -x "useradd|uml-machine" >/dev/null; do sleep 0.02; done`, // which nobody should kill: by its own name or not yet
+			while pgrep -x "useradd|userdel|groupdel|uml-machine" >/dev/null; do sleep 0.02; done`, // which nobody should kill: by its own name or not yet
 			"sh", fmt.Sprintf("%.4f", wait))
 		if i%2 == 0 || i == rounds(t)-1 {
 			if r := l.Run("uml-machine", "gc"); r.Code != 0 {
