@@ -98,6 +98,11 @@ func newStreet(t *testing.T, set func(*settings.Machine)) *street {
 	}
 	s.heard = []*ear{s.listen(t, s.other, "eth0"), s.listen(t, s.host, "br0"), {where: s.second.TAP, marks: map[string]bool{}}}
 	go hear(second, s.heard[2])
+	// A port forwards only when a worker of the kernel has seen its carrier, once a second.
+	all := s.heard
+	s.heard = all[:2]
+	s.send(t, nil)
+	s.heard = all
 	return s
 }
 
