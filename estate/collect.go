@@ -57,17 +57,13 @@ func Collect(ctx context.Context, o Options, older *time.Duration) error {
 	return errors.Join(faults...)
 }
 
-// letGo removes names' locks that a killed uml-machine has left: they hold nothing.
+// letGo lets go of all names that a killed uml-machine held.
 func letGo(root string) error {
 	entries, err := os.ReadDir(filepath.Join(root, staging))
 	faults := []error{err}
 	for _, e := range entries {
 		if name, ok := strings.CutPrefix(e.Name(), "."); ok && settings.CheckName(name) == nil {
-			l, err := holdName(root, name)
-			if err == nil {
-				err = l.Close()
-			}
-			faults = append(faults, ignore(err, errBusy))
+			faults = append(faults, forget(root, name))
 		}
 	}
 	return errors.Join(faults...)

@@ -35,6 +35,18 @@ func holdName(root, name string) (*hold, error) {
 	return &hold{f}, nil
 }
 
+// forget removes what is left of the hold of one who was killed. It holds nothing.
+func forget(root, name string) error {
+	if _, err := os.Lstat(filepath.Join(root, staging, "."+name)); err != nil {
+		return ignore(err, os.ErrNotExist)
+	}
+	h, err := holdName(root, name)
+	if err == nil {
+		err = h.Close()
+	}
+	return ignore(err, errBusy)
+}
+
 // holdStaging waits until no other claims anything.
 func holdStaging(root string) (*os.File, error) {
 	return holdDir(filepath.Join(root, staging), true)

@@ -59,7 +59,7 @@ func (o Options) seize(root, name string) (p *parting, err error) {
 		}
 	}()
 	if st, err := os.Lstat(p.dir); err != nil || !st.IsDir() {
-		return p, p.missing()
+		return p, errors.Join(forget(root, name), p.missing())
 	}
 	if _, err := os.Lstat(filepath.Join(root, staging)); err == nil || !o.DryRun {
 		if p.lock, err = holdName(root, name); err != nil {

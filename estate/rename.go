@@ -83,7 +83,7 @@ func (o Options) renamed(ctx context.Context, root, from, to string) (bool, erro
 		s.lock.Close()
 		return false, nil
 	}
-	return true, o.undo(ctx, s)
+	return true, errors.Join(o.undo(ctx, s), forget(root, from))
 }
 
 // newName is the machine as it will be.

@@ -106,7 +106,7 @@ func find(root, name string) (s *stage, err error) {
 	s = &stage{root: root, name: name, dir: filepath.Join(root, staging, name)}
 	there := func() bool { _, err := os.Lstat(s.dir); return !errors.Is(err, os.ErrNotExist) }
 	if !there() {
-		return nil, nil
+		return nil, forget(root, name)
 	}
 	if s.lock, err = holdName(root, name); err != nil {
 		return nil, err
