@@ -27,7 +27,7 @@ func (c *checker) pace() {
 	case err != nil:
 		c.host.fail("pace", err)
 	default:
-		c.host.ok("pace", "%d guests boot at once, %v at most each, while pressure is not over cpu %d, io %d, memory %d (now %.0f, %.0f, %.0f); %d of the slots are taken (each until a start that waits sees that its guest has booted), %d starts wait",
+		c.host.ok("pace", "%d guests boot at once, %v at most each, while pressure is not over cpu %d, io %d, memory %d (now %.0f, %.0f, %.0f); slots taken: %d (each until a start that waits sees that its guest has booted), starts that wait: %d",
 			p.Slots, p.Limit, p.CPU, p.IO, p.Memory, now.CPU, now.IO, now.Memory, queue.Booting(p.Limit), len(queue.Waiting))
 	}
 }

@@ -118,7 +118,7 @@ func TestPaceQueue(t *testing.T) {
 	if r := c.Run("uml-run", "--dry-run"); r.Code != 0 || !strings.Contains(r.Out, "1 of 1 slots are taken, 2 starts wait; priority 50") {
 		t.Errorf("dry run: %d, %s%s", r.Code, r.Out, r.Err)
 	}
-	if r := l.Run("uml-check"); !strings.Contains(r.Out, "; 1 of the slots are taken (each until a start that waits sees that its guest has booted), 2 starts wait") {
+	if r := l.Run("uml-check"); !strings.Contains(r.Out, "; slots taken: 1 (each until a start that waits sees that its guest has booted), starts that wait: 2") {
 		t.Errorf("check:\n%s", r.Out)
 	}
 
